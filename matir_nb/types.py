@@ -1,0 +1,260 @@
+"""The domain types: what flows from a folder of images to a ranked, explained result.
+
+All are frozen; arrays are made read-only at birth and shape errors say expected and got.
+Boxes are ``xyxy`` = (x0, y0, x1, y1): absolute pixels of the upright image, origin top-left,
+half-open (width = x1 - x0). Higher scores are better, always; ``None`` means that a stage did
+not run or found nothing. This module knows no file format, no model and no codec
+(`matir_nb.geometry.masks` encodes and decodes `MaskRLE`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matir_nb.errors import ShapeError
+
+BoxXYXY: TypeAlias = tuple[float, float, float, float]
+RGBImage: TypeAlias = NDArray[np.uint8]
+"""(H, W, 3) uint8, upright."""
+FloatArray: TypeAlias = NDArray[np.float32]
+
+
+def _read_only(name: str, array: object, shape: tuple[int | None, ...]) -> FloatArray:
+    """Return `array` as float32, read-only, after checking its shape (None = any length)."""
+    result = np.array(array, dtype=np.float32)
+    fits = result.ndim == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, result.shape, strict=False)
+    )
+    if not fits:
+        expected = "(" + ", ".join("n" if n is None else str(n) for n in shape) + ")"
+        message = f"{name}: expected shape {expected}, got {result.shape}"
+        raise ShapeError(message)
+    result.setflags(write=False)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """One readable image of a folder.
+
+    Attributes:
+        image_id: posix path under the root.
+        path: where the file is now.
+        width: pixels, after EXIF orientation.
+        height: pixels, after EXIF orientation.
+        fingerprint: hex digest of the file's bytes.
+    """
+
+    image_id: str
+    path: Path
+    width: int
+    height: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRLE:
+    """A binary mask as COCO compressed run-length encoding (column-major).
+
+    Attributes:
+        size: (height, width) in pixels.
+        counts: the compressed runs, as pycocotools writes them.
+    """
+
+    size: tuple[int, int]
+    counts: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """The regions of one image, n rows, columnar; row number = region id.
+
+    Attributes:
+        masks: n masks, all of the image's size.
+        boxes_xyxy: (n, 4) float32, tight half-open boxes of the masks.
+        areas: (n,) float32, pixels.
+        predicted_ious: (n,) float32, the segmenter's own estimate; 1 for given masks.
+        stability_scores: (n,) float32 in [0, 1]; 1 for given masks.
+    """
+
+    masks: tuple[MaskRLE, ...]
+    boxes_xyxy: FloatArray
+    areas: FloatArray
+    predicted_ious: FloatArray
+    stability_scores: FloatArray
+
+    def __post_init__(self) -> None:
+        """Check that every column has one row per mask."""
+        n = len(self.masks)
+        object.__setattr__(self, "masks", tuple(self.masks))
+        boxes = np.asarray(self.boxes_xyxy, dtype=np.float32)
+        boxes = boxes.reshape(0, 4) if n == 0 and boxes.size == 0 else boxes
+        object.__setattr__(self, "boxes_xyxy", _read_only("boxes_xyxy", boxes, (n, 4)))
+        for name in ("areas", "predicted_ious", "stability_scores"):
+            object.__setattr__(self, name, _read_only(name, getattr(self, name), (n,)))
+
+    def __len__(self) -> int:
+        """Return the number of regions."""
+        return len(self.masks)
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> "Regions":
+        """Return the regions of `rows`, in that order."""
+        picked = [int(row) for row in rows]
+        return Regions(
+            masks=tuple(self.masks[row] for row in picked),
+            boxes_xyxy=self.boxes_xyxy[picked],
+            areas=self.areas[picked],
+            predicted_ious=self.predicted_ious[picked],
+            stability_scores=self.stability_scores[picked],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image as stage 1 sees it.
+
+    Attributes:
+        image_id: posix path under the root.
+        stage1_rank: 1 = best.
+        stage1_score: region_weight * best_region_score + image_weight * whole_image_score.
+        best_region_score: highest cosine of the query with a region; None without regions.
+        whole_image_score: cosine of the query with the whole image.
+        region_ids: (m,) rows of the image's regions, best first.
+        region_scores: (m,) float32 cosines, descending.
+    """
+
+    image_id: str
+    stage1_rank: int
+    stage1_score: float
+    best_region_score: float | None
+    whole_image_score: float
+    region_ids: tuple[int, ...]
+    region_scores: FloatArray
+
+    def __post_init__(self) -> None:
+        """Check that ids and scores pair up."""
+        ids = tuple(int(i) for i in self.region_ids)
+        object.__setattr__(self, "region_ids", ids)
+        scores = _read_only("region_scores", self.region_scores, (len(ids),))
+        object.__setattr__(self, "region_scores", scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What stage 2 says of one image.
+
+    Attributes:
+        image_id: posix path under the root.
+        p_relevant: probability in [0, 1] that the image shows the query.
+        logit: the raw log-odds behind `p_relevant`.
+        box_xyxy: where, in pixels of the upright image; None = no box given.
+        region_id: which stored region; None = none named.
+        answer: the model's words, unedited.
+    """
+
+    image_id: str
+    p_relevant: float
+    logit: float
+    box_xyxy: BoxXYXY | None
+    region_id: int | None
+    answer: str
+
+    @property
+    def is_abstention(self) -> bool:
+        """True when the judge named neither a box nor a region: "not here"."""
+        return self.box_xyxy is None and self.region_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One row of a result: an image, every stage's score and rank, and the mask.
+
+    Attributes:
+        rank: 1 = best, by `final_score`.
+        image_id: posix path under the root.
+        path: the image file; relative to the index's image root.
+        width: pixels of the upright image.
+        height: pixels of the upright image.
+        final_score: log-odds; the sum that `matir_nb.stages.align.final_score` documents.
+        stage1_rank: rank after stage 1.
+        stage1_score: fused cosine of stage 1.
+        best_region_score: highest region cosine; None without regions.
+        whole_image_score: cosine with the whole image.
+        judge_rank: rank by the judge's logit among the judged; None = not judged.
+        p_relevant: the judge's probability; None = not judged.
+        logit: the judge's raw log-odds; None = not judged.
+        answer: the judge's words; None = not judged.
+        judged_box_xyxy: the judge's box; None = none given or not judged.
+        region_id: the region shown for the hit; None = nothing found.
+        region_score: that region's stage-1 cosine; None = not among the m best.
+        align_iou: box IoU of the judged box with that region; None = no box was aligned.
+        box_xyxy: tight box of the mask; None = no mask.
+        mask: the mask; None = no mask.
+    """
+
+    rank: int
+    image_id: str
+    path: str
+    width: int
+    height: int
+    final_score: float
+    stage1_rank: int
+    stage1_score: float
+    best_region_score: float | None
+    whole_image_score: float
+    judge_rank: int | None
+    p_relevant: float | None
+    logit: float | None
+    answer: str | None
+    judged_box_xyxy: BoxXYXY | None
+    region_id: int | None
+    region_score: float | None
+    align_iou: float | None
+    box_xyxy: BoxXYXY | None
+    mask: MaskRLE | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a result comes from, enough to ask again.
+
+    Attributes:
+        index_fingerprint: hex digest that ties the index to models, configs and preprocessing.
+        models: role ("segmenter", "encoder", "judge") -> model id and revision.
+        config: every stage's options, plain JSON values.
+        versions: package -> version.
+        seconds: stage -> seconds of this search.
+        notices: what a reader of the scores must know (e.g. embedded models).
+    """
+
+    index_fingerprint: str
+    models: Mapping[str, str]
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTruth:
+    """What is right for one query over a gallery.
+
+    Attributes:
+        query_id: unique within the query set.
+        text: the query.
+        kind: group for reports ("attribute", "relation", "count", ...).
+        relevant: image ids that show the query.
+        masks: image id -> the masks that answer the query there (empty = no place to point at).
+        boxes_xyxy: image id -> (n, 4) boxes of those masks.
+    """
+
+    query_id: str
+    text: str
+    kind: str
+    relevant: frozenset[str]
+    masks: Mapping[str, tuple[MaskRLE, ...]] = field(default_factory=dict)
+    boxes_xyxy: Mapping[str, FloatArray] = field(default_factory=dict)
