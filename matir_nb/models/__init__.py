@@ -1,0 +1,1 @@
+"""Adapters of the three kinds of model; `base` holds their protocols."""
