@@ -1,0 +1,1 @@
+"""The index on disk: built once, opened as a read-only snapshot."""

@@ -1,0 +1,278 @@
+"""Build an index: images → masks → region embeddings → store, batched and resumable.
+
+Every batch is on the disk before the next begins: whatever ends a build, what it reported is in
+the index, and the same call goes on from there. This module knows no model's inside.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from tqdm.auto import tqdm
+
+from matir_nb.config import Preset, preset_named
+from matir_nb.errors import ConfigError, MatirError
+from matir_nb.images import ImageLimits, SkippedImage, find_images, image_id_of, read_files
+from matir_nb.index.segments import IndexedImage
+from matir_nb.index.writer import IndexWriter
+from matir_nb.models.base import MaskSource, RegionEncoder
+from matir_nb.models.given_masks import GivenMasks
+from matir_nb.models.registry import load_encoder, load_segmenter
+from matir_nb.types import ImageRef, Regions, RGBImage
+
+MODEL_IMAGES = 8
+"""Images given to the models at once."""
+MODEL_PIXELS = 48_000_000
+"""Fewer, when they are large: this many pixels at least end a batch."""
+SEGMENT_IMAGES = 64
+"""Images per segment, at most."""
+SEGMENT_SECONDS = 60.0
+"""Finished images wait no longer than this, give or take one model batch, to be stored."""
+Picture: TypeAlias = tuple[ImageRef, RGBImage]
+Masks: TypeAlias = MaskSource | GivenMasks
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes:
+        n_images: images in the index.
+        n_regions: regions in the index.
+        skipped: files that are not in it, with reasons.
+        seconds: "read", "masks", "embed", "store" and "total".
+        path: the index.
+    """
+
+    n_images: int
+    n_regions: int
+    skipped: tuple[SkippedImage, ...]
+    seconds: Mapping[str, float]
+    path: Path
+
+
+def build(  # noqa: PLR0913 - one optional argument per part that can be replaced
+    images: str | Path,
+    out: str | Path,
+    *,
+    preset: str | Preset = "embedded",
+    masks: str | Path | Masks | None = None,
+    device: str = "auto",
+    limits: ImageLimits | None = None,
+    progress: bool | None = None,
+    encoder: RegionEncoder | None = None,
+) -> BuildReport:
+    """Index a folder of images, or go on with an index that was begun.
+
+    Images that are in the index already are not read again; those that changed are replaced,
+    those that are gone are taken out. An image without any region is kept as a whole.
+
+    Args:
+        images: the folder; subfolders are included.
+        out: the index folder.
+        preset: models and options.
+        masks: used in place of the segmenter's: a COCO or SAM 2 file, or a mask source.
+        device: "auto", "cpu", "cuda" or "mps".
+        limits: what a picture may cost; None = the defaults.
+        progress: show a progress bar; None = when standard error is a terminal.
+        encoder: None = the preset's.
+
+    Raises:
+        ConfigError: no folder, no images, or `out` is something else than an index.
+        IndexMismatchError: the index at `out` was made by other models or options.
+        ModelUnavailableError: weights are missing.
+    """
+    start = perf_counter()
+    root, path = Path(images), Path(out)
+    files = _find(root)
+    options = preset_named(preset) if isinstance(preset, str) else preset
+    models = _Models(_mask_source(masks, options, device), encoder or load_encoder(options, device))
+    made_by = models.made_by(options if masks is None else None)
+    writer = IndexWriter.create_or_resume(path, made_by=made_by, preset=asdict(options), root=root)
+    with writer, _progress_bar(len(files), progress) as bar:
+        run = _Run(writer, models, bar)
+        new = run.keep_unchanged(files)
+        run.index(read_files(new, root=root, limits=limits) if new else iter(()))
+        if isinstance(models.masks, GivenMasks) and writer.known and not writer.n_regions:
+            LOG.warning("none of the images in %s has a mask in %s: compare names", root, masks)
+        seconds = run.seconds | {"total": perf_counter() - start}
+        return BuildReport(len(writer.known), writer.n_regions, tuple(run.skipped), seconds, path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What turns pictures into what the index keeps."""
+
+    masks: Masks
+    encoder: RegionEncoder
+
+    def regions(self, refs: Sequence[ImageRef], images: Sequence[RGBImage]) -> list[Regions]:
+        """Return the regions of each image, found in its pixels or by its name."""
+        if isinstance(self.masks, GivenMasks):
+            return [self.masks.regions_for(r.image_id, r.height, r.width) for r in refs]
+        return self.masks.generate(images)
+
+    def made_by(self, options: Preset | None) -> dict[str, Any]:
+        """Return all that decides the index's content; `options` are None for given masks."""
+        return {
+            "segmenter": self.masks.model_id,
+            "encoder": self.encoder.model_id,
+            "dim": self.encoder.dim,
+            "masks": None if options is None else asdict(options.masks),
+        }
+
+
+class _Run:
+    """One pass over a folder: pictures wait for the models, results wait for the store."""
+
+    def __init__(self, writer: IndexWriter, models: _Models, bar: "tqdm[Any]") -> None:
+        self.writer = writer
+        self.models = models
+        self.bar = bar
+        self.skipped: list[SkippedImage] = []
+        self.seconds = dict.fromkeys(("read", "masks", "embed", "store"), 0.0)
+        self._waiting: list[Picture] = []
+        self._done: list[IndexedImage] = []
+        self._stored_at = perf_counter()
+
+    def keep_unchanged(self, files: Mapping[str, Path]) -> list[Path]:
+        """Return the files that the index lacks; take out images that are gone."""
+        known = self.writer.known
+        self.writer.drop(known.keys() - files.keys())
+        new = []
+        with self._clock("read"):
+            for image_id, file in files.items():
+                if image_id in known and _digest(file) == known[image_id]:
+                    self.bar.update()
+                else:
+                    new.append(file)
+        return new
+
+    def index(self, pictures: Iterator[Picture | SkippedImage]) -> None:
+        """Index `pictures`; when interrupted, keep what is done."""
+        try:
+            for item in self._timed(pictures):
+                self._take(item)
+            self._run_models()
+            self._store()
+        except KeyboardInterrupt:
+            self._store()
+            raise
+        except OSError as error:
+            n, where = len(self.writer.known), str(self.writer.path)
+            error.add_note(f"{where!r} can be opened with {n} images; build again to go on.")
+            raise
+        self.writer.finish([(item.image_id, item.reason) for item in self.skipped])
+
+    def _take(self, item: Picture | SkippedImage) -> None:
+        if isinstance(item, SkippedImage):
+            self._skip(item)
+        else:
+            self._waiting.append(item)
+        n_pixels = sum(ref.width * ref.height for ref, _ in self._waiting)
+        if len(self._waiting) >= MODEL_IMAGES or n_pixels >= MODEL_PIXELS:
+            self._run_models()
+        is_late = perf_counter() - self._stored_at > SEGMENT_SECONDS
+        if len(self._done) >= SEGMENT_IMAGES or is_late:
+            self._store()
+
+    def _skip(self, item: SkippedImage) -> None:
+        self.skipped.append(item)
+        self.writer.drop(self.writer.known.keys() & {item.image_id})
+        self.bar.update()
+
+    def _run_models(self) -> None:
+        """Segment and embed what waits: together, or one by one to find the one that fails."""
+        pictures, self._waiting = self._waiting, []
+        if not pictures:
+            return
+        try:
+            self._done += self._indexed(pictures)
+            self.bar.update(len(pictures))
+        except MatirError as error:
+            if len(pictures) == 1:
+                self._skip(SkippedImage(pictures[0][0].image_id, str(error)))
+                return
+            for picture in pictures:
+                self._waiting = [picture]
+                self._run_models()
+
+    def _indexed(self, pictures: Sequence[Picture]) -> list[IndexedImage]:
+        refs, images = [ref for ref, _ in pictures], [image for _, image in pictures]
+        with self._clock("masks"):
+            regions = self.models.regions(refs, images)
+        with self._clock("embed"):
+            vectors = self.models.encoder.embed_regions(images, [r.masks for r in regions])
+            wholes = self.models.encoder.embed_images(images)
+        return [IndexedImage(*row) for row in zip(refs, regions, vectors, wholes, strict=True)]
+
+    def _store(self) -> None:
+        # taken first: an interrupt within add must not store the same images twice
+        rows, self._done = self._done, []
+        with self._clock("store"):
+            self.writer.drop(self.writer.known.keys() & {row.ref.image_id for row in rows})
+            self.writer.add(rows)
+        self._stored_at = perf_counter()
+
+    def _timed(
+        self, pictures: Iterator[Picture | SkippedImage]
+    ) -> Iterator[Picture | SkippedImage]:
+        while True:
+            with self._clock("read"):
+                item = next(pictures, None)
+            if item is None:
+                return
+            yield item
+
+    @contextmanager
+    def _clock(self, stage: str) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += perf_counter() - start
+
+
+def _mask_source(masks: str | Path | Masks | None, options: Preset, device: str) -> Masks:
+    if masks is None:
+        return load_segmenter(options, device)
+    if isinstance(masks, str | Path):
+        return GivenMasks.from_file(masks)
+    return masks
+
+
+def _find(root: Path) -> dict[str, Path]:
+    """Return image id -> file for all pictures there are.
+
+    Raises:
+        ConfigError: no folder, or none in it.
+    """
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        message = f"images = {str(root)!r} {what}: give a folder with images"
+        raise ConfigError(message)
+    found = {image_id_of(path, root=root): path for path in find_images(root)}
+    if not found:
+        message = f"no images in {str(root)!r}: give a folder with JPEG, PNG, WebP or other images"
+        raise ConfigError(message)
+    return found
+
+
+def _digest(file: Path) -> str | None:
+    """Return what `ImageRef.fingerprint` would be; None when the file cannot be read."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _progress_bar(n: int, progress: bool | None) -> "tqdm[Any]":  # noqa: FBT001
+    disable = None if progress is None else not progress
+    return tqdm(total=n, unit="image", desc="index", disable=disable)

@@ -1,0 +1,77 @@
+"""Exact scores: queries against stored vectors, best region per image, best images first.
+
+Vectors stay half precision on disk and are widened block by block. This module knows no file
+and no model.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matir_nb.errors import ShapeError
+from matir_nb.types import FloatArray
+
+BLOCK_ROWS = 4096
+
+
+def scan(
+    queries: FloatArray,
+    vectors: NDArray[np.floating],
+    *,
+    block_rows: int = BLOCK_ROWS,
+) -> FloatArray:
+    """Return (q, n) float32 dot products of (q, d) queries with (n, d) stored vectors.
+
+    Raises:
+        ShapeError: the vectors' length differs from the queries'.
+
+    >>> scan(np.eye(2, dtype=np.float32), np.array([[3, 4]], np.float16)).tolist()
+    [[3.0], [4.0]]
+    """
+    if queries.ndim != 2 or vectors.ndim != 2 or queries.shape[1] != vectors.shape[1]:
+        message = f"queries: expected shape (q, {vectors.shape[-1]}), got {queries.shape}"
+        raise ShapeError(message)
+    scores = np.empty((len(queries), len(vectors)), np.float32)
+    wide = queries.astype(np.float32, copy=False)
+    for rows in _blocks(len(vectors), block_rows):
+        scores[:, rows] = wide @ vectors[rows].astype(np.float32).T
+    return scores
+
+
+def best_per_image(scores: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
+    """Return (q, images) best score of each image's regions; -inf for an image without any.
+
+    Args:
+        scores: (q, regions), the regions of an image next to one another.
+        offsets: (images + 1,) first region of each image, then the number of regions.
+
+    >>> best_per_image(np.array([[1, 5, 2]], np.float32), np.array([0, 2, 2, 3])).tolist()
+    [[5.0, -inf, 2.0]]
+    """
+    best = np.full((len(scores), len(offsets) - 1), -np.inf, np.float32)
+    filled = np.flatnonzero(np.diff(offsets))
+    # reduceat gives the next row's value for an empty slice, so empty images stay out of it
+    if len(filled):
+        best[:, filled] = np.maximum.reduceat(scores, offsets[filled], axis=1)
+    return best
+
+
+def top_k(scores: FloatArray, k: int, id_ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of the `k` best scores, best first; equal scores by `id_ranks`.
+
+    >>> top_k(np.array([1, 3, 3], np.float32), 2, np.array([0, 2, 1])).tolist()
+    [2, 1]
+    """
+    rows = np.arange(len(scores))
+    if 0 < k < len(scores):
+        limit = np.partition(scores, len(scores) - k)[len(scores) - k]
+        rows = np.flatnonzero(scores >= limit)
+    order = np.lexsort((id_ranks[rows], -scores[rows]))
+    best: NDArray[np.int64] = rows[order][: max(k, 0)]
+    return best
+
+
+def _blocks(n: int, block_rows: int) -> Iterator[slice]:
+    for start in range(0, n, block_rows):
+        yield slice(start, start + block_rows)

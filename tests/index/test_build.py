@@ -1,0 +1,319 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import OracleEncoder, OracleMaskSource, scene_gallery
+from PIL import Image
+
+from matir_nb.config import PRESETS
+from matir_nb.errors import ConfigError, IndexMismatchError, ShapeError
+from matir_nb.geometry.masks import decode
+from matir_nb.images import SkippedImage
+from matir_nb.index import build as build_module
+from matir_nb.index import writer
+from matir_nb.index.build import build
+from matir_nb.index.store import Index
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gallery") / "scenes"
+    return folder, scene_gallery(folder, N)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(build_module, "MODEL_IMAGES", 2)
+    monkeypatch.setattr(build_module, "SEGMENT_IMAGES", 4)
+
+
+def models(scenes, **changes):
+    return {"masks": OracleMaskSource(scenes), "encoder": OracleEncoder(scenes)} | changes
+
+
+def content(index: Index) -> dict[str, tuple]:
+    """Return all that the index holds, by image id."""
+    return {
+        image_id: (
+            index.ref_of(image_id).fingerprint,
+            index.regions_of(image_id).masks,
+            index.region_vectors_of(image_id).tobytes(),
+            index.image_scores(np.eye(index.dim, dtype=np.float32))[:, row].tobytes(),
+        )
+        for row, image_id in enumerate(index.image_ids)
+    }
+
+
+def test_every_object_becomes_a_region(gallery, tmp_path):
+    folder, scenes = gallery
+    report = build(folder, tmp_path / "i.matir", **models(scenes))
+    index = Index.open(tmp_path / "i.matir")
+    assert report.n_images == index.n_images == N
+    assert report.n_regions == index.n_regions == sum(len(s.objects) for s in scenes)
+    assert report.skipped == ()
+    assert report.path == tmp_path / "i.matir"
+    assert set(report.seconds) == {"read", "masks", "embed", "store", "total"}
+    assert report.seconds["total"] >= report.seconds["masks"] > 0
+    assert index.image_ids == tuple(f"{scene.scene_id}.png" for scene in scenes)
+    for scene in scenes:
+        regions = index.regions_of(f"{scene.scene_id}.png")
+        areas = [scene.visible_mask(i).sum() for i in range(len(scene.objects))]
+        assert regions.areas.tolist() == areas
+    index.verify()
+
+
+def test_the_manifest_says_what_made_it(gallery, tmp_path):
+    folder, scenes = gallery
+    build(folder, tmp_path / "i.matir", **models(scenes))
+    manifest = Index.open(tmp_path / "i.matir").manifest
+    assert manifest.made_by["segmenter"] == "oracle-masks"
+    assert manifest.made_by["encoder"] == "oracle-encoder"
+    assert manifest.preset["name"] == "embedded"
+    assert not Path(manifest.image_root).is_absolute()
+
+
+def test_broken_files_are_reported_and_end_nothing(gallery, tmp_path):
+    folder, scenes = gallery
+    mixed = tmp_path / "mixed"
+    (mixed / "sub").mkdir(parents=True)
+    shutil.copy(folder / f"{scenes[0].scene_id}.png", mixed / "sub" / "good.png")
+    (mixed / "empty.jpg").touch()
+    (mixed / "text.png").write_text("not a picture")
+    (mixed / "notes.txt").write_text("not even named like one")
+    report = build(mixed, tmp_path / "i.matir", **models(scenes))
+    assert report.n_images == 1
+    assert [item.image_id for item in report.skipped] == ["empty.jpg", "text.png"]
+    assert all(item.reason for item in report.skipped)
+    index = Index.open(tmp_path / "i.matir")
+    assert index.image_ids == ("sub/good.png",)
+    assert index.manifest.skipped == tuple((s.image_id, s.reason) for s in report.skipped)
+
+
+def test_an_image_without_regions_is_kept(gallery, tmp_path):
+    _, scenes = gallery
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    Image.new("RGB", (20, 10), "white").save(folder / "white.png")
+    report = build(folder, tmp_path / "i.matir", **models(scenes))
+    assert (report.n_images, report.n_regions) == (1, 0)
+    ref = Index.open(tmp_path / "i.matir").ref_of("white.png")
+    assert (ref.width, ref.height) == (20, 10)
+
+
+def test_an_image_that_the_models_refuse_is_skipped_alone(gallery, tmp_path):
+    folder, scenes = gallery
+
+    class Picky(OracleMaskSource):
+        def generate(self, images):
+            if any(np.array_equal(image, scenes[3].image) for image in images):
+                raise ShapeError("masks: too odd")
+            return super().generate(images)
+
+    report = build(folder, tmp_path / "i.matir", **models(scenes, masks=Picky(scenes)))
+    assert report.skipped == (SkippedImage(f"{scenes[3].scene_id}.png", "masks: too odd"),)
+    assert report.n_images == N - 1
+
+
+def test_a_second_build_has_nothing_to_do(gallery, tmp_path):
+    folder, scenes = gallery
+    first = build(folder, tmp_path / "i.matir", **models(scenes))
+    source = OracleMaskSource(scenes)
+    second = build(folder, tmp_path / "i.matir", **models(scenes, masks=source))
+    assert source.n_calls == 0
+    assert (second.n_images, second.n_regions) == (first.n_images, first.n_regions)
+
+
+def test_new_changed_and_removed_files_are_followed(gallery, tmp_path):
+    folder, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    names = [f"{scene.scene_id}.png" for scene in scenes]
+    for name in names[:5]:
+        shutil.copy(folder / name, work / name)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    (work / names[0]).unlink()
+    shutil.copy(folder / names[7], work / names[1])
+    shutil.copy(folder / names[6], work / names[6])
+    (work / names[2]).write_bytes(b"broken")
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    index = Index.open(tmp_path / "i.matir")
+    assert sorted(index.image_ids) == [names[1], names[3], names[4], names[6]]
+    assert len(index.regions_of(names[1])) == len(scenes[7].objects)
+    assert [item.image_id for item in report.skipped] == [names[2]]
+    assert content(index) == content(fresh(work, tmp_path / "fresh.matir", scenes))
+
+
+def fresh(folder: Path, out: Path, scenes) -> Index:
+    build(folder, out, **models(scenes))
+    return Index.open(out)
+
+
+def test_ctrl_c_keeps_all_that_was_finished(gallery, tmp_path, small_batches):
+    folder, scenes = gallery
+
+    class Interrupted(OracleMaskSource):
+        def generate(self, images):
+            if self.n_calls == 3:
+                raise KeyboardInterrupt
+            return super().generate(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, tmp_path / "i.matir", **models(scenes, masks=Interrupted(scenes)))
+    index = Index.open(tmp_path / "i.matir")
+    assert index.n_images == 6
+    source = OracleMaskSource(scenes)
+    build(folder, tmp_path / "i.matir", **models(scenes, masks=source))
+    assert source.n_calls == 3
+    again = content(Index.open(tmp_path / "i.matir"))
+    assert again == content(fresh(folder, tmp_path / "fresh.matir", scenes))
+
+
+def test_a_full_disk_says_what_is_kept(gallery, tmp_path, small_batches, monkeypatch):
+    folder, scenes = gallery
+    real, calls = writer.write_segment, []
+
+    def fills_up(*args, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_segment", fills_up)
+        with pytest.raises(OSError, match="No space left") as caught:
+            build(folder, tmp_path / "i.matir", **models(scenes))
+    assert "can be opened with 4 images; build again" in caught.value.__notes__[0]
+    assert Index.open(tmp_path / "i.matir").n_images == 4
+    assert build(folder, tmp_path / "i.matir", **models(scenes)).n_images == N
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fakes import OracleEncoder, OracleMaskSource
+from matir_nb.index import build as module
+from matir_nb.scenes.draw import draw_gallery
+
+class Killed(OracleMaskSource):
+    def generate(self, images):
+        if self.n_calls == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().generate(images)
+
+module.MODEL_IMAGES, module.SEGMENT_IMAGES = 2, 4
+scenes = list(draw_gallery("test", int(sys.argv[3])))
+module.build(sys.argv[1], sys.argv[2], masks=Killed(scenes), encoder=OracleEncoder(scenes))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_killed_build_opens_and_goes_on(gallery, tmp_path):
+    folder, scenes = gallery
+    out = tmp_path / "i.matir"
+    tests = str(Path(__file__).parents[1])
+    path = os.pathsep.join([tests, str(Path(tests).parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", KILLED, str(folder), str(out), str(N)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    index = Index.open(out)
+    index.verify()
+    assert index.image_ids == tuple(f"{scene.scene_id}.png" for scene in scenes[:4])
+    report = build(folder, out, **models(scenes))
+    assert report.n_images == N
+    again = content(Index.open(out))
+    assert again == content(fresh(folder, tmp_path / "fresh.matir", scenes))
+
+
+def test_other_models_are_refused_with_what_differs(gallery, tmp_path):
+    folder, scenes = gallery
+    build(folder, tmp_path / "i.matir", **models(scenes))
+    other = OracleEncoder(scenes, model_id="other-encoder")
+    with pytest.raises(IndexMismatchError, match="encoder: 'oracle-encoder' → 'other-encoder'"):
+        build(folder, tmp_path / "i.matir", **models(scenes, encoder=other))
+
+
+def test_no_folder_and_no_images_are_said(gallery, tmp_path):
+    _, scenes = gallery
+    out = tmp_path / "i.matir"
+    with pytest.raises(ConfigError, match="absent' does not exist: give a folder"):
+        build(tmp_path / "absent", out, **models(scenes))
+    (tmp_path / "file.png").touch()
+    with pytest.raises(ConfigError, match=r"file\.png' is a file: give a folder"):
+        build(tmp_path / "file.png", out, **models(scenes))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("hello")
+    with pytest.raises(ConfigError, match=r"no images in .*empty': give a folder with"):
+        build(tmp_path / "empty", out, **models(scenes))
+    assert not out.exists()
+
+
+def test_an_unknown_preset_offers_the_nearest(gallery, tmp_path):
+    folder, _ = gallery
+    with pytest.raises(ConfigError, match="'embeded': did you mean 'embedded'"):
+        build(folder, tmp_path / "i.matir", preset="embeded")
+    assert "embedded" in PRESETS
+
+
+def test_the_bar_is_silent_when_nobody_looks_and_counts_every_file(gallery, tmp_path, capsys):
+    folder, scenes = gallery
+    build(folder, tmp_path / "a.matir", **models(scenes))
+    assert capsys.readouterr().err == ""
+    build(folder, tmp_path / "b.matir", progress=True, **models(scenes))
+    shown = capsys.readouterr().err
+    assert f"{N}/{N}" in shown
+    assert "image/s" in shown
+    build(folder, tmp_path / "b.matir", progress=True, **models(scenes))
+    assert f"{N}/{N}" in capsys.readouterr().err
+
+
+def coco_file(path: Path, scene, file_name: str) -> Path:
+    """Write COCO instances with object 0 of the scene as its only annotation."""
+    height, width = scene.labels.shape
+    runs = np.diff(np.flatnonzero(np.diff(scene.visible_mask(0).T.ravel(), prepend=False)))
+    first = int(np.flatnonzero(scene.visible_mask(0).T.ravel())[0])
+    counts = [first, *runs.tolist()]
+    counts.append(height * width - sum(counts))
+    image = {"id": 1, "file_name": file_name, "height": height, "width": width}
+    mask = {"size": [height, width], "counts": counts}
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 1, "segmentation": mask}
+    document = {"images": [image], "annotations": [annotation], "categories": []}
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_masks_that_the_user_has_replace_the_segmenters(gallery, tmp_path):
+    folder, scenes = gallery
+    name = f"{scenes[2].scene_id}.png"
+    masks = coco_file(tmp_path / "masks.json", scenes[2], name)
+    report = build(folder, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert (report.n_images, report.n_regions) == (N, 1)
+    index = Index.open(tmp_path / "i.matir")
+    (mask,) = index.regions_of(name).masks
+    np.testing.assert_array_equal(decode(mask), scenes[2].visible_mask(0))
+    assert index.manifest.made_by["masks"] is None
+    assert index.manifest.made_by["segmenter"].startswith("given-masks:coco-instances:")
+
+
+def test_masks_of_other_images_are_noticed(gallery, tmp_path, caplog):
+    folder, scenes = gallery
+    masks = coco_file(tmp_path / "masks.json", scenes[2], "elsewhere.png")
+    report = build(folder, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert report.n_regions == 0
+    assert "has a mask in" in caplog.text
+
+
+def test_masks_of_another_size_skip_that_image_only(gallery, tmp_path):
+    folder, scenes = gallery
+    other = next(s for s in scenes if s.labels.shape != scenes[2].labels.shape)
+    masks = coco_file(tmp_path / "masks.json", scenes[2], f"{other.scene_id}.png")
+    report = build(folder, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert [item.image_id for item in report.skipped] == [f"{other.scene_id}.png"]
+    assert report.n_images == N - 1
