@@ -1,0 +1,161 @@
+"""What can run here, and why not. Reads versions without importing what it does not need."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from matir_nb.config import PRESETS, Preset
+from matir_nb.errors import MatirError
+from matir_nb.models.registry import TRAINED_JUDGE, find_weights, resolve_device
+from matir_nb.printing import printable
+from matir_nb.version import __version__
+
+NEEDED = ("numpy", "polars", "pillow", "pycocotools", "torch", "transformers", "tqdm")
+OPTIONAL = ("faiss-cpu", "faiss-gpu-cu12")
+IMPORT_SECONDS = 120
+TORCHVISION_FIX = (
+    "pip uninstall torchvision (matir does not use it), or install the build that matches torch"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: what was looked at.
+        value: what was found.
+        is_ok: False = something cannot run because of it.
+        advice: what to do; empty = nothing.
+    """
+
+    name: str
+    value: str
+    is_ok: bool = True
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All findings."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when everything can run, else 1."""
+        return 0 if all(finding.is_ok for finding in self.findings) else 1
+
+    def __str__(self) -> str:
+        """Return one line per finding, its advice below it."""
+        width = max(len(finding.name) for finding in self.findings)
+        lines = []
+        for finding in self.findings:
+            sign = "ok" if finding.is_ok else "NO"
+            lines.append(f"{sign}  {finding.name:{width}}  {printable(finding.value)}")
+            if finding.advice:
+                lines.append(f"    {'':{width}}  → {printable(finding.advice)}")
+        return "\n".join(lines)
+
+
+def examine(device: str = "auto") -> Diagnosis:
+    """Return versions, devices, weights, and what can run with them.
+
+    Args:
+        device: the one that is meant to be used.
+    """
+    findings = [*_packages(), _torchvision(), _device(device)]
+    for preset in PRESETS.values():
+        findings += _weights(preset)
+    findings += _abilities(findings)
+    return Diagnosis(tuple(findings))
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("matir_nb", __version__)
+    is_new = sys.version_info >= (3, 11)
+    yield Finding(
+        "python", platform.python_version(), is_new, "" if is_new else "use 3.11 or newer"
+    )
+    for package in NEEDED:
+        found = _version(package)
+        advice = "" if found else f"pip install {package}"
+        yield Finding(package, found or "missing", bool(found), advice)
+    extra = next((f"{name} {_version(name)}" for name in OPTIONAL if _version(name)), None)
+    yield Finding("faiss", extra or "not installed: search is an exact scan, with the same results")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _torchvision() -> Finding:
+    """Try torchvision in a process of its own: a broken one breaks transformers' imports."""
+    if find_spec("torchvision") is None:
+        return Finding("torchvision", "not installed, and not needed")
+    found = _version("torchvision") or "of unknown version"
+    trial = subprocess.run(
+        [sys.executable, "-c", "import torchvision"],
+        capture_output=True,
+        text=True,
+        timeout=IMPORT_SECONDS,
+        check=False,
+    )
+    if trial.returncode == 0:
+        return Finding("torchvision", f"{found}, works, not needed")
+    reason = (trial.stderr.strip().splitlines() or ["no message"])[-1]
+    value = f"{found} is broken ({reason}): transformers cannot load models beside it"
+    return Finding("torchvision", value, is_ok=False, advice=TORCHVISION_FIX)
+
+
+def _device(device: str) -> Finding:
+    try:
+        return Finding("device", resolve_device(device))
+    except MatirError as error:
+        return Finding("device", str(error), is_ok=False)
+
+
+def _weights(preset: Preset) -> Iterator[Finding]:
+    judge = TRAINED_JUDGE if preset.judge in ("structured", "none") else preset.judge
+    roles = {"segmenter": preset.segmenter, "encoder": preset.encoder, "trained judge": judge}
+    for role, place in roles.items():
+        name = f"{preset.name}: {role}"
+        try:
+            folder = find_weights(place)
+        except MatirError as error:
+            yield Finding(name, str(error), is_ok=False)
+            continue
+        size = _size(folder)
+        advice = "" if size else "weights are missing from the folder: install matir_nb again"
+        yield Finding(name, f"{place}, {size / 1e6:.1f} MB", bool(size), advice)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+
+
+def _abilities(findings: list[Finding]) -> Iterator[Finding]:
+    """Yield what can be done, and what stands in its way."""
+    broken = {finding.name for finding in findings if not finding.is_ok}
+    base = {*NEEDED, "python", "torchvision", "device"} & broken
+    for preset in PRESETS:
+        segmenter, encoder, judge = (
+            {f"{preset}: {role}"} & broken for role in ("segmenter", "encoder", "trained judge")
+        )
+        needs = {
+            "index": base | segmenter | encoder,
+            "index --masks": base | encoder,
+            "search": base | encoder,
+            "search --judge trained": base | encoder | judge,
+        }
+        for task, missing in needs.items():
+            value = f"cannot run: {', '.join(sorted(missing))}" if missing else "can run"
+            yield Finding(f"{preset}: {task}", value, is_ok=not missing)

@@ -1,0 +1,25 @@
+"""The arms that an evaluation compares: stage 1 alone, and with each judge. Knows no engine."""
+
+from matir_nb.models.registry import TRAINED_JUDGE
+
+ARMS = ("stage1", "structured", "trained", "default")
+
+
+def arm_of_default(judge: str) -> str:
+    """Return the arm that a preset's judge stands for, or "default" where it is another one.
+
+    >>> arm_of_default("none"), arm_of_default("embedded:judge")
+    ('stage1', 'trained')
+    """
+    names = {"none": "stage1", "structured": "structured", "trained": "trained"}
+    return (names | {TRAINED_JUDGE: "trained"}).get(judge, "default")
+
+
+def judge_of_arm(arm: str, default_judge: str) -> bool | str:
+    """Return what `Engine.search` takes as `judge` for an arm.
+
+    >>> judge_of_arm("stage1", "structured"), judge_of_arm("default", "trained")
+    (False, 'trained')
+    """
+    name = {"stage1": "none", "default": default_judge}.get(arm, arm)
+    return False if name == "none" else name

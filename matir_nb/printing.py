@@ -1,0 +1,82 @@
+"""Text for a terminal or a picture: file names made harmless, tables in columns.
+
+This module knows no model and no stage.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+DANGEROUS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that can move the cursor, hide or reorder text."""
+ELLIPSIS = "…"
+GAP = "  "
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with control, bidirectional and other invisible characters escaped.
+
+    >>> printable("a\x1b[31m\u202eb\n")
+    'a\\x1b[31m\\u202eb\\n'
+    """
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in DANGEROUS else char
+        for char in text
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """Return `text` in at most `width` characters, its middle left out.
+
+    >>> shorten("holiday-2024-beach-0001.jpg", 15)
+    'holiday…001.jpg'
+    """
+    if len(text) <= width:
+        return text
+    head = max((width - 1) // 2, 0)
+    tail = max(width - 1 - head, 0)
+    return text[:head] + ELLIPSIS + (text[-tail:] if tail else "")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with `digits` decimals; "-" for None.
+
+    >>> number(0.5), number(None)
+    ('0.500', '-')
+    """
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()) -> str:
+    """Return rows in columns under their names; the columns named in `left` are left-aligned.
+
+    >>> print(table(["image", "p"], [["a.png", "0.9"], ["b.png", "0.25"]], left=["image"]))
+    image     p
+    -----  ----
+    a.png   0.9
+    b.png  0.25
+    """
+    widths = [max(display_width(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        GAP.join(
+            _pad(cell, width, is_left=name in left)
+            for cell, width, name in zip(line, widths, head, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def display_width(text: str) -> int:
+    """Return the columns that `text` takes in a terminal: wide characters two, marks none.
+
+    >>> display_width("é"), display_width("日本")
+    (1, 4)
+    """
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    marks = sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
+    return len(text) + wide - marks
+
+
+def _pad(cell: str, width: int, *, is_left: bool) -> str:
+    space = " " * (width - display_width(cell))
+    return cell + space if is_left else space + cell

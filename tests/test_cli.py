@@ -1,0 +1,419 @@
+"""The console, with models that know the scenes: results, and one line for every wrong input."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
+from PIL import Image
+
+from matir_nb import actions, cli
+from matir_nb.errors import ConfigError, ModelUnavailableError
+from matir_nb.evaluation import scene_report
+from matir_nb.evaluation.arms import ARMS
+from matir_nb.evaluation.gallery import write_gallery
+from matir_nb.results import HIT_SCHEMA, SearchResult
+
+N = 20
+QUERY = ["orange", "crescent"]
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    return folder, scene_gallery(folder / "images", N)
+
+
+def judge_for(name, _encoder, _device="auto"):
+    if name == "trained":
+        raise ModelUnavailableError("no model weights at 'embedded:judge'")
+    if name not in ("structured", "none"):
+        message = f"unknown judge {name!r}: choose from structured, trained, none"
+        raise ConfigError(message)
+    return OracleJudge() if name == "structured" else None
+
+
+@pytest.fixture
+def models(gallery, monkeypatch):
+    """Replace the models that presets name."""
+    _, scenes = gallery
+    encoder = OracleEncoder(scenes)
+    monkeypatch.setattr("matir_nb.index.build.load_segmenter", lambda *_: OracleMaskSource(scenes))
+    monkeypatch.setattr("matir_nb.index.build.load_encoder", lambda *_: encoder)
+    monkeypatch.setattr("matir_nb.engine.load_encoder", lambda *_: encoder)
+    monkeypatch.setattr("matir_nb.engine.load_judge", judge_for)
+    return encoder
+
+
+@pytest.fixture
+def index(gallery, models, capsys):
+    """Return the path of the gallery's index; built once."""
+    path = gallery[0] / "scenes.matir"
+    assert cli.main(["index", str(gallery[0] / "images"), "--out", str(path)]) == 0
+    capsys.readouterr()
+    return path
+
+
+@pytest.fixture
+def fails(capsys):
+    """Return a function that runs a wrong command line and gives its one line of error."""
+
+    def run(*argv):
+        code = cli.main([str(word) for word in argv])
+        out, err = capsys.readouterr()
+        assert code == 2
+        assert out == ""
+        lines = err.splitlines()
+        assert len(lines) == 1, err
+        assert lines[0].startswith("matir: ")
+        return lines[0]
+
+    return run
+
+
+def test_index_says_what_it_did_and_what_the_models_cannot_know(gallery, models, tmp_path, capsys):
+    argv = ["index", str(gallery[0] / "images"), "--out", str(tmp_path / "x.matir")]
+    assert cli.main(argv) == 0
+    out, err = capsys.readouterr()
+    n_regions = sum(len(scene.objects) for scene in gallery[1])
+    assert f"{N} images, {n_regions} regions" in out
+    assert "masks" in out
+    assert err.count("on photographs their scores mean nothing") == 1
+
+
+def test_the_table_shows_every_stage_and_the_notice_once(gallery, index, capsys):
+    assert cli.main(["search", *QUERY, "--index", str(index), "-k", "3"]) == 0
+    out, err = capsys.readouterr()
+    head, _, *rows = out.splitlines()
+    wanted = "rank image final stage1# stage1 region image_cos judge# p logit region_id mask_box"
+    assert set(wanted.split()) <= set(head.split())
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
+    assert err.count("note:") == 1
+    scene = next(s for s in gallery[1] if f"{s.scene_id}.png" == rows[0].split()[1])
+    assert ("orange", "crescent") in {(item.colour, item.shape) for item in scene.objects}
+
+
+def test_without_a_judge_its_columns_are_left_out(index, capsys):
+    assert cli.main(["search", *QUERY, "--index", str(index), "--no-judge"]) == 0
+    out, _ = capsys.readouterr()
+    assert "stage1#" in out
+    assert "logit" not in out.splitlines()[0]
+    assert len(out.splitlines()) == 2 + actions.K
+
+
+def test_json_csv_and_parquet_hold_the_same_hits(index, tmp_path, capsys):
+    search = ["search", *QUERY, "--index", str(index), "-k", "4"]
+    assert cli.main([*search, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert cli.main([*search, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert cli.main([*search, "-o", str(tmp_path / "hits.parquet")]) == 0
+    table = pl.read_parquet(tmp_path / "hits.parquet")
+    ids = table["image_id"].to_list()
+    assert [hit["image_id"] for hit in document["hits"]] == ids
+    assert [row["image_id"] for row in rows] == ids
+    assert document["query"] == "orange crescent"
+    box = document["hits"][0]["box_xyxy"]
+    assert [float(rows[0][f"box_{c}"]) for c in ("x0", "y0", "x1", "y1")] == box
+    counts = document["hits"][0]["mask"]["counts"]
+    assert rows[0]["mask_counts"] == counts == table["mask_counts"][0].decode()
+    assert table.schema == HIT_SCHEMA
+
+
+def test_the_output_file_decides_the_format(index, tmp_path, capsys):
+    target = tmp_path / "hits.json"
+    assert cli.main(["search", *QUERY, "--index", str(index), "-o", str(target)]) == 0
+    assert capsys.readouterr().out == ""
+    assert json.loads(target.read_text())["query"] == "orange crescent"
+
+
+def test_show_draws_a_search_and_a_saved_result_alike(index, tmp_path, capsys):
+    saved, one, two = (tmp_path / name for name in ("r.parquet", "one.png", "two.png"))
+    base = [*QUERY, "--index", str(index), "-k", "3"]
+    assert cli.main(["search", *base, "-o", str(saved)]) == 0
+    assert cli.main(["show", *base, "-o", str(one)]) == 0
+    show = ["show", "--result", str(saved), "--index", str(index), "-o", str(two)]
+    assert cli.main(show) == 0
+    assert "3 hits" in capsys.readouterr().out
+    with Image.open(one) as first, Image.open(two) as second:
+        assert (np.asarray(first) == np.asarray(second)).all()
+
+
+def test_status_lists_models_and_every_skipped_file(gallery, models, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    first = next(iter((gallery[0] / "images").iterdir()))
+    (folder / first.name).write_bytes(first.read_bytes())
+    (folder / "broken\x1b[31m.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    argv = ["index", str(folder), "--out", str(tmp_path / "m.matir")]
+    assert cli.main(argv) == 0
+    assert "not indexed: 1" in capsys.readouterr().out
+    assert cli.main(["status", str(tmp_path / "m.matir"), "--verify"]) == 0
+    out, _ = capsys.readouterr()
+    assert "oracle-encoder" in out
+    assert "broken\\x1b[31m.jpg: " in out
+    assert "\x1b" not in out
+
+
+def test_eval_prints_and_writes_every_arm(gallery, models, tmp_path, capsys, monkeypatch):
+    # the fake models know exactly these scenes
+    monkeypatch.setattr(scene_report, "write_gallery", lambda *_, **__: gallery[1])
+    monkeypatch.setattr(scene_report, "index_gallery", lambda *_, **__: None)
+    index = gallery[0] / "scenes.matir"
+    assert cli.main(["index", str(gallery[0] / "images"), "--out", str(index)]) == 0
+    report = tmp_path / "scores.json"
+    numbers = ["--n-images", str(N), "--n-queries", "10", "--n-judged", "5"]
+    argv = ["eval", "scenes", *numbers, "--index", str(index), "--json", str(report)]
+    capsys.readouterr()
+    assert cli.main(argv) == 0
+    out, _ = capsys.readouterr()
+    document = json.loads(report.read_text())
+    arms = document["arms"]
+    assert tuple(arms) == ARMS
+    assert arms["trained"] is None
+    assert "trained" in document["unavailable"]
+    assert arms["default"] == arms["structured"]
+    kinds = {"overall", "attribute", "relation", "count", "absence", "superlative"}
+    assert set(arms["stage1"]) == kinds
+    for values in arms["stage1"].values():
+        assert {"R@1", "R@10", "mAP@50", "mIoU", "mAP@50@50", "intervals"} <= set(values)
+    assert arms["stage1"]["absence"]["rejection"] is None
+    assert 0 <= arms["structured"]["absence"]["rejection"] <= 1
+    assert document["n_queries"] == 10
+    for word in ("stage1", "structured", "mAP@50@50", "rejection", "superlative"):
+        assert word in out
+
+
+def test_eval_refuses_an_index_of_other_pictures(index, fails, tmp_path):
+    numbers = ["--n-images", N + 1, "--n-queries", 5, "--out", tmp_path]
+    line = fails("eval", "scenes", *numbers, "--index", index)
+    assert "is not of this gallery (1 images differ" in line
+
+
+def test_doctor_reports_and_its_exit_code_says_whether_all_can_run(capsys, monkeypatch):
+    code = cli.main(["doctor", "--device", "cpu"])
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "transformers" in out
+    assert "embedded: search" in out
+    assert code == (1 if "\nNO" in out else 0)
+    monkeypatch.setattr("matir_nb.doctor.NEEDED", ("numpy", "no-such-package"))
+    assert cli.main(["doctor", "--device", "cpu"]) == 1
+    out, _ = capsys.readouterr()
+    assert "pip install no-such-package" in out
+    assert "cannot run: no-such-package" in out
+
+
+def test_doctor_names_a_torchvision_that_breaks_transformers(tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "torchvision"
+    broken.mkdir()
+    fault = "raise RuntimeError('operator torchvision::nms does not exist')"
+    (broken / "__init__.py").write_text(fault)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert cli.main(["doctor", "--device", "cpu"]) == 1
+    out, _ = capsys.readouterr()
+    assert "operator torchvision::nms does not exist" in out
+    assert "pip uninstall torchvision" in out
+
+
+def test_demo_can_be_repeated(gallery, models, tmp_path, capsys, monkeypatch):
+    first_n = lambda folder, _n, **kw: write_gallery(folder, N, **kw)  # noqa: E731
+    monkeypatch.setattr("matir_nb.demo.write_gallery", first_n)
+    monkeypatch.setattr("matir_nb.demo.K", 3)
+    for _ in range(2):
+        assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+        out, _ = capsys.readouterr()
+        assert out.count("final") == 3
+    for kind in ("attribute", "relation", "absence"):
+        assert str(tmp_path / f"{kind}.png") in out
+        assert (tmp_path / f"{kind}.png").is_file()
+
+
+# bad input
+
+
+def test_an_empty_folder_and_one_without_images(fails, models, tmp_path):
+    out = ["--out", tmp_path / "x.matir"]
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("hello")
+    for name in ("empty", "texts"):
+        assert "no images in" in fails("index", tmp_path / name, *out)
+
+
+def test_a_folder_that_does_not_exist(fails, models, tmp_path):
+    line = fails("index", tmp_path / "nowhere", "--out", tmp_path / "x.matir")
+    assert "does not exist" in line
+
+
+def test_an_index_that_does_not_exist(fails, models, tmp_path):
+    for argv in (["search", "red", "--index"], ["status"]):
+        assert "no index at" in fails(*argv, tmp_path / "nowhere.matir")
+
+
+def test_mask_files_that_do_not_exist(fails, models, gallery, tmp_path):
+    out = ["--out", tmp_path / "x.matir", "--masks", tmp_path / "masks.json"]
+    assert "masks.json" in fails("index", gallery[0] / "images", *out)
+
+
+@pytest.mark.parametrize("query", ["", "  ", "\n"])
+def test_an_empty_query(fails, index, query):
+    assert "the query is empty" in fails("search", query, "--index", index)
+
+
+def test_a_query_longer_than_the_encoder_reads(fails, index):
+    assert "31 words" in fails("search", *["red"] * 31, "--index", index)
+
+
+@pytest.mark.parametrize("k", [0, -3])
+def test_k_below_one(fails, index, k):
+    assert f"k = {k}" in fails("search", *QUERY, "--index", index, "-k", k)
+
+
+def test_k_beyond_the_gallery(fails, index):
+    line = fails("search", *QUERY, "--index", index, "-k", N + 1)
+    assert f"k = {N + 1} is more than the {N} images" in line
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest(fails, gallery, tmp_path):
+    out = ["--out", tmp_path / "x.matir", "--preset", "embeded"]
+    assert "did you mean 'embedded'?" in fails("index", gallery[0] / "images", *out)
+    assert "'embedded'" in fails("eval", "scenes", "--preset", "embeded")
+
+
+def test_an_index_made_by_other_models(fails, index, models):
+    models.model_id = "another-encoder"
+    line = fails("search", *QUERY, "--index", index)
+    assert "oracle-encoder" in line
+    assert "another-encoder" in line
+
+
+def copied(index, tmp_path):
+    files = [path for path in index.rglob("*") if path.is_file()]
+    for path in files:
+        target = tmp_path / "copy.matir" / path.relative_to(index)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    return tmp_path / "copy.matir"
+
+
+def test_an_index_made_by_a_newer_version(fails, index, tmp_path):
+    copy = copied(index, tmp_path)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
+    assert "99" in fails("search", *QUERY, "--index", copy)
+
+
+def test_a_truncated_index(fails, index, tmp_path):
+    copy = copied(index, tmp_path)
+    biggest = max((copy / "segments").rglob("*.*"), key=lambda path: path.stat().st_size)
+    biggest.write_bytes(biggest.read_bytes()[:-7])
+    assert str(copy) in fails("search", *QUERY, "--index", copy)
+    (copy / "manifest.json").write_text('{"format_version": 1')
+    assert "damaged" in fails("status", copy)
+
+
+def test_an_unknown_judge_and_one_that_is_not_there(fails, index):
+    assert "unknown judge 'best'" in fails("search", "red", "--index", index, "--judge", "best")
+    line = fails("search", "red", "--index", index, "--judge", "trained")
+    assert "no model weights" in line
+
+
+def test_an_output_that_cannot_be_written(fails, index, tmp_path):
+    search = ["search", *QUERY, "--index", index, "-o"]
+    assert "no folder" in fails(*search, tmp_path / "no" / "hits.csv")
+    assert "is a folder" in fails(*search, tmp_path)
+
+
+def test_a_saved_result_that_is_none(fails, tmp_path):
+    (tmp_path / "r.parquet").write_bytes(b"PAR1 no PAR1")
+    show = ["show", "-o", tmp_path / "x.png", "--images", tmp_path, "--result"]
+    assert "no saved result" in fails(*show, tmp_path / "r.parquet")
+    assert "no saved result" in fails(*show, tmp_path / "gone.parquet")
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], "give a command: index, search"),
+        (["serach", "red"], "did you mean 'search'?"),
+        (["eval", "scene"], "did you mean 'scenes'?"),
+        (["eval"], "give a command: scenes"),
+        (["--versoin"], "did you mean '--version'?"),
+        (["search", "red", "--idnex", "x"], "did you mean '--index'?"),
+        (["search", "red", "--ind", "x"], "did you mean '--index'?"),
+        (["search", "red"], "required: --index"),
+        (["search", "red", "--index", "x", "--format", "jsn"], "did you mean 'json'?"),
+        (["search", "red", "--index", "x", "-k", "many"], "invalid int value: 'many'"),
+        (["search", "red", "--index", "x", "--format", "parquet"], "-o FILE.parquet"),
+        (["search", "red", "--index", "x", "--no-judge", "--judge", "y"], "not allowed with"),
+        (["search", "red", "--index", "x", "circle"], "keep a query's words together"),
+        (["show", "-o", "x.png"], "either a QUERY with --index, or --result"),
+        (["show", "red", "-o", "x.png"], "a QUERY needs --index"),
+        (["eval", "scenes", "--arm", "stage2"], "did you mean 'stage1'?"),
+        (["eval", "scenes", "--n-queries", "0"], "n_queries = 0"),
+        (["search", "a\x1b[2J", "--index", "x\x1b[31m"], "x\\x1b[31m"),
+    ],
+)
+def test_a_wrong_command_line_gets_one_line_that_teaches(fails, argv, expected):
+    line = fails(*argv)
+    assert expected in line
+    assert "\x1b" not in line
+
+
+def test_help_and_version_are_answers(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("matir 0.")
+    for argv in (["--help"], ["search", "-h"], ["eval", "scenes", "--help"]):
+        assert cli.main(argv) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("usage: matir")
+        assert err == ""
+
+
+def test_a_query_that_starts_with_a_dash_follows_two_dashes(index, capsys):
+    assert cli.main(["search", "--index", str(index), "--no-judge", "--", "--red", "circle"]) == 0
+    assert "rank" in capsys.readouterr().out
+
+
+def test_an_interrupt_is_one_line_and_130(index, monkeypatch, capsys):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("matir_nb.engine.open_engine", interrupted)
+    assert cli.main(["search", "red", "--index", str(index)]) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "matir: interrupted; what was finished is kept, the same command goes on"
+    ]
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    command = f"{sys.executable} -m matir_nb.cli search --help | head -c 10"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)  # noqa: S602
+    assert done.stdout == "usage: mat"
+    assert done.stderr == ""
+
+
+def test_the_tree_of_commands_needs_no_heavy_package():
+    code = (
+        "import sys, matir_nb.commands as c; c.build_parser(); "
+        "print(sorted({'torch', 'transformers', 'polars', 'PIL', 'faiss'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_commands_give_their_result_back(index, tmp_path):
+    from matir_nb.commands import run
+
+    console = actions.Console(io.StringIO(), io.StringIO())
+    result = run(["search", *QUERY, "--index", str(index)], console)
+    assert isinstance(result, SearchResult)
+    assert "rank" in console.out.getvalue()
