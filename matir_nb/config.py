@@ -34,6 +34,8 @@ class MaskConfig:
         min_mask_region_area: smaller masks are dropped, pixels.
         max_area_fraction: larger masks are dropped, fraction of the image.
         max_regions: at most so many masks are kept per image, best rated first.
+        boundary_cells: width of the band, in cells of the model's mask grid, in which boundaries
+            are moved to where the colours change (`geometry.boundary`); 0 = as the model drew.
     """
 
     points_per_side: int = 32
@@ -47,11 +49,13 @@ class MaskConfig:
     min_mask_region_area: int = 0
     max_area_fraction: float = 0.95
     max_regions: int = 256
+    boundary_cells: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value."""
         for name in ("points_per_side", "points_per_batch", "max_regions"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
+        _require(0 <= self.boundary_cells <= 4, "boundary_cells", self.boundary_cells, "0 to 4")
         _require(0 <= self.crop_n_layers <= 3, "crop_n_layers", self.crop_n_layers, "0 to 3")
         for name in ("box_nms_thresh", "max_area_fraction", "stability_score_thresh"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
@@ -168,6 +172,7 @@ PRESETS: dict[str, Preset] = {
                 min_mask_region_area=16,
                 max_area_fraction=0.6,
                 max_regions=32,
+                boundary_cells=1.1,
             ),
         ),
     )

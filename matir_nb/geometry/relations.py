@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from matir_nb.geometry.boundary import grow
 from matir_nb.geometry.masks import decode
-from matir_nb.types import FloatArray, MaskRLE, Regions
+from matir_nb.types import FloatArray, Regions
 
 MARGIN, MARGIN_SOFTNESS = 0.06, 0.01
 SIZE_RATIO, SIZE_SOFTNESS = 1.22, 0.05
@@ -53,15 +54,6 @@ def relation_by_boxes(
     return _step(ratio, float(np.log(SIZE_RATIO)), SIZE_SOFTNESS)
 
 
-def _grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Return the mask grown by `reach` pixels in the four directions."""
-    grown = mask.copy()
-    for _ in range(reach):
-        padded = np.pad(grown, 1)
-        grown = grown | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    return grown
-
-
 def _enclosed(inner: FloatArray, outer: FloatArray) -> float:
     """Return the part of box `inner` that lies in box `outer`; 0 when `inner` is not smaller."""
     size = np.maximum(inner[2:] - inner[:2], 1e-6)
@@ -75,7 +67,7 @@ def _inside(regions: Regions, i: int, j: int, masks: Sequence[NDArray[np.bool_]]
     enclosed = _enclosed(boxes[i], boxes[j])
     if enclosed < MIN_ENCLOSED / 2:
         return 0.0
-    rim = _grown(masks[0], REACH_PX) & ~masks[0]
+    rim = grow(masks[0], REACH_PX) & ~masks[0]
     surrounded = float((rim & masks[1]).sum() / max(int(rim.sum()), 1))
     offset = np.abs((boxes[i, :2] + boxes[i, 2:] - boxes[j, :2] - boxes[j, 2:]) / 2).max()
     side = float((boxes[j, 2:] - boxes[j, :2]).max())
@@ -95,15 +87,12 @@ def relation_by_masks(relation: str, regions: Regions, i: int, j: int) -> float:
     """Return how much region `i` is inside, or overlaps, region `j`, in [0, 1]."""
     if not _boxes_touch(regions.boxes_xyxy[i], regions.boxes_xyxy[j]):
         return 0.0
-    first, second = _decode_pair(regions.masks[i], regions.masks[j])
+    first, second = decode(regions.masks[i]), decode(regions.masks[j])
     inside = _inside(regions, i, j, (first, second))
     if relation == "inside":
         return inside
     around = _inside(regions, j, i, (second, first))
-    contact = float((_grown(first, REACH_PX) & second).sum()) / REACH_PX
+    contact = float((grow(first, REACH_PX) & second).sum()) / REACH_PX
     touch = _step(np.array([contact], np.float32), MIN_CONTACT_PX, CONTACT_SOFTNESS_PX)[0]
     return float(touch * (1 - inside) * (1 - around))
 
-
-def _decode_pair(a: MaskRLE, b: MaskRLE) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return decode(a), decode(b)

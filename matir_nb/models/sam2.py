@@ -24,6 +24,7 @@ from transformers.utils.hub import cached_file
 
 from matir_nb.config import MaskConfig
 from matir_nb.errors import ConfigError, ModelUnavailableError, ShapeError
+from matir_nb.geometry.boundary import refine_boundary
 from matir_nb.geometry.boxes import nms
 from matir_nb.geometry.crops import CropXYXY, crop_boxes, point_grid, touches_inner_edge
 from matir_nb.geometry.masks import encode, encode_many, regions_from_masks
@@ -242,17 +243,20 @@ class Sam2MaskSource:
         stabilities = np.concatenate([f.stability_scores for f in found])
         kept = nms(boxes, ious, self._config.box_nms_thresh)[: self._config.max_regions]
         places = [(f, row) for f in found for row in range(len(f.predicted_ious))]
-        masks = [_paste(image.shape[:2], *places[row]) for row in kept]
+        masks = [self._paste(image, *places[row]) for row in kept]
         coded = encode_many(np.stack(masks)) if masks else ()
         return regions_from_masks(coded, ious[kept], stabilities[kept])
 
-
-def _paste(size_hw: tuple[int, ...], proposals: _Proposals, row: int) -> NDArray[np.bool_]:
-    x0, y0, x1, y1 = proposals.crop
-    mask = np.zeros(size_hw, dtype=bool)
-    drawn = _full_size(proposals.logits[row][None], y1 - y0, x1 - x0)[0]
-    mask[y0:y1, x0:x1] = drawn.cpu().numpy()
-    return mask
+    def _paste(self, image: RGBImage, proposals: _Proposals, row: int) -> NDArray[np.bool_]:
+        """Return one mask at the image's size, its boundary moved to where the colours change."""
+        x0, y0, x1, y1 = proposals.crop
+        coarse = proposals.logits[row]
+        size = (y1 - y0, x1 - x0)
+        logits = F.interpolate(coarse[None, None], size=size, mode="bilinear")[0, 0].cpu().numpy()
+        band = round(self._config.boundary_cells * max(size) / coarse.shape[-1])
+        mask = np.zeros(image.shape[:2], dtype=bool)
+        mask[y0:y1, x0:x1] = refine_boundary(image[y0:y1, x0:x1], logits, band=band)
+        return mask
 
 
 def _full_size(logits: Tensor, height: int, width: int) -> Tensor:
