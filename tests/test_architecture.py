@@ -1,0 +1,184 @@
+"""Who may import whom, checked from the syntax tree.
+
+A module imports only modules of lower rank, or of its own rank and folder that stand above it
+in the table. Packages from outside appear only where they are named.
+"""
+
+import ast
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import matir_nb
+
+PACKAGE = Path(matir_nb.__file__).parent
+
+TABLE = """
+0 errors
+0 version
+0 printing
+0 usage
+0 types                     numpy
+0 config
+1 image_worker              numpy PIL
+1 image_process             numpy
+1 geometry.boxes            numpy
+1 geometry.crops            numpy
+1 geometry.masks            numpy pycocotools
+1 geometry.boundary         numpy
+1 geometry.relations        numpy
+2 images                    numpy PIL
+2 results                   numpy polars
+2 models.base               numpy
+2 models.answers
+2 models.clauses
+2 models.views              numpy PIL
+2 models.sam2_decoder       torch transformers
+2 index.manifest
+2 index.cache               numpy
+2 index.vectors             numpy faiss
+2 index.segments            numpy polars
+2 index.writer              numpy polars
+2 scenes.vocabulary
+2 scenes.draw               numpy PIL
+2 scenes.meaning            numpy
+2 scenes.phrases            numpy
+2 scenes.queries            numpy
+2 evaluation.bootstrap      numpy
+2 evaluation.ranking        numpy
+2 evaluation.grounding      numpy
+2 evaluation.report_text
+3 models.alpha_clip         numpy PIL torch transformers
+3 models.sam2               numpy PIL torch transformers
+3 models.qwen_vl            numpy PIL torch transformers
+3 models.given_masks        numpy PIL
+3 models.structured         numpy
+3 models.registry           torch
+3 index.store               numpy polars
+4 index.build               tqdm
+4 stages.retrieve           numpy
+4 stages.judge              numpy
+4 stages.align              numpy
+4 evaluation.arms
+5 evaluation.gallery        PIL tqdm
+5 engine
+5 contact_sheet             numpy PIL
+5 exports                   polars
+5 doctor
+6 evaluation.run            numpy polars tqdm
+6 evaluation.scene_report   polars
+6 demo
+7 actions                   tqdm
+7 commands
+8 cli
+8 __init__
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    position: int
+    rank: int
+    packages: frozenset[str]
+
+
+def read_table():
+    rows = {}
+    for position, line in enumerate(TABLE.split("\n")[1:-1]):
+        rank, module, *packages = line.split()
+        rows[module] = Row(position, int(rank), frozenset(packages))
+    return rows
+
+
+ROWS = read_table()
+
+
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def has_code(path):
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(not isinstance(node, ast.Expr) for node in body)
+
+
+SOURCES = {module_name(p): p for p in sorted(PACKAGE.rglob("*.py")) if has_code(p)}
+
+
+def imported_names(source):
+    """Yield every dotted name that a file imports, wherever it does so."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_modules(source):
+    """Return the modules of this package that a file imports."""
+    found = set()
+    for name in imported_names(source):
+        parts = name.split(".")
+        if parts[0] == "matir_nb":
+            inside = (".".join(parts[1:end]) for end in (len(parts), len(parts) - 1))
+            found.add(next((m for m in inside if m in SOURCES), "__init__"))
+    return found
+
+
+def outside_packages(source):
+    roots = {name.split(".")[0] for name in imported_names(source)}
+    return roots - sys.stdlib_module_names - {"matir_nb"}
+
+
+def violations(module, source):
+    """Return what `module` imports and must not."""
+    row = ROWS[module]
+    wrong = [
+        f"imports {p}, which the table does not allow it"
+        for p in sorted(outside_packages(source) - row.packages)
+    ]
+    for other in sorted(own_modules(source) & ROWS.keys()):
+        target = ROWS[other]
+        same_folder = module.rpartition(".")[0] == other.rpartition(".")[0]
+        beside = target.rank == row.rank and same_folder and target.position < row.position
+        if target.rank >= row.rank and not beside:
+            wrong.append(f"(rank {row.rank}) imports {other} (rank {target.rank})")
+    return wrong
+
+
+def test_every_module_has_a_rank():
+    missing = sorted(SOURCES.keys() - ROWS.keys())
+    assert not missing, f"add {missing} to the table in {Path(__file__).name}, with a rank"
+    gone = sorted(ROWS.keys() - SOURCES.keys())
+    assert not gone, f"take {gone} out of the table in {Path(__file__).name}: no such module"
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_go_down(module):
+    if module in ROWS:
+        wrong = violations(module, SOURCES[module].read_text(encoding="utf-8"))
+        assert not wrong, "\n".join(f"{module} {w}" for w in wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "message"),
+    [
+        ("types", "import torch", "imports torch"),
+        ("types", "def f():\n    from PIL import Image", "imports PIL"),
+        ("geometry.masks", "from matir_nb.images import load_image", "imports images"),
+        ("stages.align", "from matir_nb.engine import Engine", "imports engine"),
+        ("stages.align", "from matir_nb.index import build", "imports index.build"),
+        ("geometry.boxes", "import matir_nb.geometry.masks", "imports geometry.masks"),
+        ("engine", "from matir_nb import open", "imports __init__"),
+    ],
+)
+def test_a_wrong_import_is_found(module, source, message):
+    assert [w for w in violations(module, source) if message in w]
+
+
+def test_right_imports_pass():
+    source = "import json\nimport numpy.typing\nfrom matir_nb.types import MaskRLE\n"
+    assert violations("geometry.masks", source) == []

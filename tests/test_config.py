@@ -1,0 +1,73 @@
+import dataclasses
+
+import pytest
+
+from matir_nb import config
+from matir_nb.config import (
+    AlignConfig,
+    JudgeConfig,
+    MaskConfig,
+    RetrieveConfig,
+    option_names,
+    preset_named,
+)
+from matir_nb.errors import ConfigError, MatirError
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (MaskConfig, "points_per_side", 0),
+        (MaskConfig, "points_per_batch", 0),
+        (MaskConfig, "max_regions", -1),
+        (MaskConfig, "crop_n_layers", 4),
+        (MaskConfig, "box_nms_thresh", 1.5),
+        (MaskConfig, "stability_score_thresh", -0.1),
+        (RetrieveConfig, "m_regions", 0),
+        (RetrieveConfig, "region_weight", -0.5),
+        (JudgeConfig, "n_judged", -1),
+        (JudgeConfig, "chunk_size", 0),
+        (AlignConfig, "min_align_iou", 1.01),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(kind, name, value):
+    with pytest.raises(ConfigError, match=rf"{name} = {value} is not allowed: give "):
+        kind(**{name: value})
+
+
+def test_config_errors_are_value_errors_too():
+    with pytest.raises(ValueError, match="m_regions"):
+        RetrieveConfig(m_regions=0)
+    assert issubclass(ConfigError, MatirError)
+
+
+def test_no_stage_2_is_allowed():
+    assert JudgeConfig(n_judged=0).n_judged == 0
+
+
+def test_a_misspelt_option_fails():
+    with pytest.raises(TypeError, match="point_per_side"):
+        MaskConfig(point_per_side=3)
+
+
+def test_a_misspelt_preset_gets_the_nearest_name():
+    with pytest.raises(ConfigError, match="unknown preset 'embeded': did you mean 'embedded'"):
+        preset_named("embeded")
+    with pytest.raises(ConfigError, match="choose from embedded"):
+        preset_named("zzz")
+
+
+def test_presets_are_frozen_and_named_like_their_key():
+    for name, preset in config.PRESETS.items():
+        assert preset.name == name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            preset.name = "other"
+
+
+def test_the_embedded_preset_warns_about_photographs():
+    assert "photographs" in preset_named("embedded").notice
+
+
+def test_option_names_keep_the_order():
+    assert option_names(AlignConfig)[0] == "min_align_iou"
+    assert option_names(RetrieveConfig)[:2] == ("region_weight", "image_weight")
