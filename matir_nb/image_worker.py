@@ -10,12 +10,14 @@ Colour profiles are not applied. EPS is not read: Pillow would run Ghostscript f
 import errno
 import hashlib
 import io
+import math
 import os
 import signal
 import stat
 import struct
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -110,27 +112,49 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Transparency is laid on white. Samples deeper than 8 bits are scaled from their actual range
     to 0..255, for Pillow's own conversion would clip them.
     """
-    if image.mode.startswith(("I", "F")):
-        return _stretched(image).convert("RGB")
-    if image.has_transparency_data:
-        overlay = image.convert("RGBA")
-        canvas = Image.new("RGBA", overlay.size, "white")
-        canvas.alpha_composite(overlay)
-        return canvas.convert("RGB")
-    return image.convert("RGB")
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    is_deep = image.mode.startswith(("I", "F"))
+    low, high = _sample_range(image) if is_deep else (0.0, 0.0)
+    result = Image.new("RGB", image.size)
+    for top, strip in _strips(image):  # all at once would take the memory several times
+        eight_bit = _scaled(strip, low, high) if is_deep else strip
+        result.paste(_on_white(eight_bit), (0, top))
+    return result
 
 
-def _stretched(image: Image.Image) -> Image.Image:
-    """Return mode L from lowest (black) to highest finite sample; one value only is mid-grey."""
-    samples = np.asarray(image).astype(np.float32)
-    finite = samples[np.isfinite(samples)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the picture in strips of its full width, with the row that each begins at."""
+    n_rows = max(1, STRIP_BYTES // (4 * image.width))
+    for top in range(0, image.height, n_rows):
+        yield top, image.crop((0, top, image.width, min(top + n_rows, image.height)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    canvas = Image.new("RGBA", image.size, "white")
+    canvas.alpha_composite(image.convert("RGBA"))
+    return canvas.convert("RGB")
+
+
+def _sample_range(image: Image.Image) -> tuple[float, float]:
+    """Return the lowest and highest finite sample; (0, 0) where there is none."""
+    low, high = math.inf, -math.inf
+    for _, strip in _strips(image):
+        samples = np.asarray(strip)
+        finite = samples[np.isfinite(samples)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _scaled(strip: Image.Image, low: float, high: float) -> Image.Image:
+    """Return mode L, `low` black and `high` white; mid-grey where they are the same."""
     if high <= low:
-        return Image.new("L", image.size, 128)
-    np.nan_to_num(samples, copy=False, nan=low, posinf=high, neginf=low)
-    samples -= np.float32(low)
-    samples *= np.float32(255 / (high - low))
-    return Image.fromarray(np.rint(samples).astype(np.uint8))
+        return Image.new("L", strip.size, 128)
+    samples = np.nan_to_num(np.asarray(strip).astype(np.float64), nan=low, posinf=high, neginf=low)
+    return Image.fromarray(np.rint((samples - low) * (255 / (high - low))).astype(np.uint8))
 
 
 def _reason(error: Exception) -> str:
@@ -196,10 +220,7 @@ def _answer(path: Path, out: io.BufferedWriter, max_pixels: int) -> None:
         out.write(REASON_HEADER.pack(b"R", len(reason)) + reason)
     else:
         out.write(PIXELS_HEADER.pack(b"P", image.width, image.height, digest))
-        n_rows = max(1, STRIP_BYTES // (3 * image.width))
-        for top in range(0, image.height, n_rows):
-            bottom = min(top + n_rows, image.height)
-            out.write(image.crop((0, top, image.width, bottom)).tobytes())
+        out.writelines(strip.tobytes() for _, strip in _strips(image))
     out.flush()
 
 

@@ -2,11 +2,13 @@
 
     python -m training.scene_pool --split train --n 12000 --out build/pool/train
     python -m training.scene_pool --split validation --n 500 --out build/pool/validation
-    python -m training.alpha_clip --minutes 60 --out build/alpha-clip
+    python -m training.segmented --n 1400 --out build/segmented
+    python -m training.alpha_clip --minutes 46 --segmented-minutes 14 --out build/alpha-clip
     python -m training.alpha_clip --evaluate --split test
 
 Every (text, region) pair of a batch has an exact label, so the loss is the pairwise sigmoid loss
-of SigLIP (Zhai et al. 2023); regions and whole images share the towers. Linear heads read the
+of SigLIP (Zhai et al. 2023). First the regions are exact; then half of them are what the embedded
+SAM 2 finds, its mistakes included. Regions and whole images share the towers. Linear heads read the
 four attributes off the pooled output during training and are thrown away. The run resumes from
 its checkpoint, and the learning rate ends when the minutes do.
 """
@@ -15,7 +17,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +36,9 @@ from matir_nb.scenes.draw import Scene, draw_gallery
 from matir_nb.scenes.meaning import ATTRIBUTES, Query
 from matir_nb.scenes.phrases import all_words, say
 from matir_nb.scenes.queries import sample_query
+from matir_nb.scenes.vocabulary import SPLITS, Split
 from training.scene_pool import load_pool
+from training.segmented import load_segmented
 from training.truth import (
     JUNK,
     VALUES,
@@ -56,6 +60,7 @@ KIND_SHARES = {
     "superlative": 0.1,
 }
 N_TEXTS, N_SCENES = 192, 48
+SAVE_SECONDS = 120
 WEIGHTS = Path("matir_nb/weights/alpha-clip")
 
 
@@ -125,26 +130,38 @@ class RegionPool:
     whole: NDArray[np.uint8]
 
 
-def cut_pool(scenes: Sequence[Scene], *, seed: int) -> RegionPool:
-    """Cut every object, and about one junk region a scene, with a jittered window."""
+Found = tuple[int, NDArray[np.bool_], NDArray[np.int64]]
+"""Scene row, mask and attribute codes of a region."""
+
+
+def exact_regions(scenes: Sequence[Scene], *, seed: int) -> Iterator[Found]:
+    """Yield every object, and about one region that is none, of each scene."""
     rng = np.random.default_rng(seed)
-    views, codes, rows, whole = [], [], [], []
     for row, scene in enumerate(scenes):
-        picture = Image.fromarray(scene.image)
-        height, width = scene.labels.shape
-        masks = [(scene.visible_mask(i), object_codes(o)) for i, o in enumerate(scene.objects)]
+        for number, item in enumerate(scene.objects):
+            yield row, scene.visible_mask(number), np.array(object_codes(item))
         junk = junk_mask(rng, scene)
         if junk.sum() > 30:
-            masks.append((junk, [JUNK] * 4))
-        for mask, code in masks:
-            box = np.array(tight_box_xyxy(encode(mask))) + rng.normal(0, 0.7, 4)
-            window = VIEW.window(tuple(box), width, height)
-            alpha = Image.fromarray(mask.astype(np.uint8) * 255)
-            views.append(cut(picture, alpha, window, SIDE))
-            codes.append(code)
-            rows.append(row)
+            yield row, junk, np.full(4, JUNK)
+
+
+def cut_pool(scenes: Sequence[Scene], regions: Iterable[Found], *, seed: int) -> RegionPool:
+    """Cut `regions` out with slightly shaken windows, and every scene whole."""
+    rng = np.random.default_rng(seed)
+    views, codes, rows, whole = [], [], [], []
+    for row, mask, code in regions:
+        height, width = mask.shape
+        box = np.array(tight_box_xyxy(encode(mask))) + rng.normal(0, 0.7, 4)
+        window = VIEW.window((box[0], box[1], box[2], box[3]), width, height)
+        alpha = Image.fromarray(mask.astype(np.uint8) * 255)
+        views.append(cut(Image.fromarray(scenes[row].image), alpha, window, SIDE))
+        codes.append(code)
+        rows.append(row)
+    for scene in scenes:
+        height, width = scene.labels.shape
         inside = Image.new("L", (width, height), 255)
-        whole.append(cut(picture, inside, whole_window(width, height), SIDE))
+        window = whole_window(width, height)
+        whole.append(cut(Image.fromarray(scene.image), inside, window, SIDE))
     return RegionPool(np.stack(views), np.array(codes), np.array(rows), np.stack(whole))
 
 
@@ -242,7 +259,7 @@ def _pixels(trainee: Trainee, views: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def region_map(
-    encoder: AlphaClipEncoder, scenes: Sequence[Scene], *, split: str, n_queries: int = 200
+    encoder: AlphaClipEncoder, scenes: Sequence[Scene], *, split: Split, n_queries: int = 200
 ) -> float:
     """Return mAP of attribute texts over all true-mask regions of `scenes`."""
     rng = np.random.default_rng(5)
@@ -328,42 +345,72 @@ class Run:
         (self.args.out / "log.json").write_text(json.dumps(self.log, indent=1))
 
     def train(self) -> None:
-        """Train until the minutes are spent."""
+        """Train until the minutes of both phases are spent."""
         scenes = load_pool(self.args.pool)
-        table, pool = SceneTable.of(scenes), cut_pool(scenes, seed=self.args.seed)
-        held_out = cut_pool(load_pool(self.args.pool.parent / "validation", 300), seed=1)
+        unseen = load_pool(self.args.pool.parent / "validation", 300)
+        self.held_out = cut_pool(unseen, exact_regions(unseen, seed=1), seed=1)
+        exact = list(exact_regions(scenes, seed=self.args.seed))
+        first_s = self.args.minutes * 60
+        if self.seconds < first_s:
+            pool = cut_pool(scenes, exact, seed=self.args.seed)
+            self._phase(scenes, pool, np.arange(len(scenes)), span_s=(0, first_s), peak=1.0)
+        if self.args.segmented.is_dir():
+            found = load_segmented(self.args.segmented, scenes)
+            often = np.unique([row for row, _, _ in found])
+            others = [r for r in exact if r[0] > often.max()]
+            pool = cut_pool(scenes, [*found, *others], seed=self.args.seed)
+            last_s = first_s + self.args.segmented_minutes * 60
+            self._phase(scenes, pool, often, span_s=(first_s, last_s), peak=0.5)
+
+    def _phase(
+        self,
+        scenes: Sequence[Scene],
+        pool: RegionPool,
+        often: NDArray[np.int64],
+        *,
+        span_s: tuple[float, float],
+        peak: float,
+    ) -> None:
+        """Train from span_s[0] to span_s[1] seconds; half of each batch is of scenes in `often`."""
         print(f"{len(scenes)} scenes, {len(pool.views)} regions", flush=True)
-        budget = self.args.minutes * 60
+        table = SceneTable.of(scenes)
+        start_s, end_s = span_s
         last_save = self.seconds
-        while self.seconds < budget:
+        while self.seconds < end_s:
             start = time.perf_counter()
-            self._set_rate(self.seconds / budget)
-            losses = self._step(scenes, table, pool)
+            self._set_rate(peak, (self.seconds - start_s) / (end_s - start_s))
+            losses = self._step(scenes, table, pool, often)
             self.seconds += time.perf_counter() - start
             self.step += 1
             if self.step % 25 == 0:
-                print(
-                    f"step {self.step} {self.seconds:.0f}s",
-                    *[f"{x:.3f}" for x in losses],
-                    flush=True,
-                )
-            if self.seconds - last_save > 120 or self.seconds >= budget:
+                words = [f"{x:.3f}" for x in losses]
+                print(f"step {self.step} {self.seconds:.0f}s", *words, flush=True)
+            if self.seconds - last_save > SAVE_SECONDS or self.seconds >= end_s:
                 last_save = self.seconds
-                scores = attribute_accuracy(self.trainee, held_out)
+                scores = attribute_accuracy(self.trainee, self.held_out)
                 self.log.append({"seconds": self.seconds, "step": self.step, **scores})
                 print({k: round(v, 3) for k, v in self.log[-1].items()}, flush=True)
                 self.save()
 
-    def _set_rate(self, done: float) -> None:
-        rate = min(self.step / 80, 1.0) * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))) + 0.005
+    def _set_rate(self, peak: float, done: float) -> None:
+        cosine = 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+        rate = peak * min(self.step / 80, 1.0) * cosine + 0.005
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * rate
 
     def _step(
-        self, scenes: Sequence[Scene], table: SceneTable, pool: RegionPool
+        self,
+        scenes: Sequence[Scene],
+        table: SceneTable,
+        pool: RegionPool,
+        often: NDArray[np.int64],
     ) -> tuple[float, float, float]:
         rng = self.rng
-        rows = np.sort(rng.choice(len(scenes), N_SCENES, replace=False))
+        half = rng.choice(often, N_SCENES // 2, replace=False)
+        others = rng.choice(
+            np.setdiff1d(np.arange(len(scenes)), half), N_SCENES // 2, replace=False
+        )
+        rows = np.sort(np.concatenate([half, others]))
         queries = sample_queries(rng, [scenes[r] for r in rows], N_TEXTS)
         encoded = self.tokenizer(
             [say(q, rng, "train") for q in queries],
@@ -394,7 +441,7 @@ class Run:
         return torch.from_numpy(truth.astype(np.float32)).to(self.device)
 
 
-def evaluate(folder: Path, split: str, n: int) -> None:
+def evaluate(folder: Path, split: Split, n: int) -> None:
     """Print the region mAP of attribute texts on unseen scenes with true masks."""
     encoder = AlphaClipEncoder.from_pretrained(folder)
     scenes = list(draw_gallery(split, n))
@@ -406,6 +453,8 @@ def main() -> None:
     """Train, or evaluate what was trained."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--segmented", type=Path, default=Path("build/segmented"))
+    parser.add_argument("--segmented-minutes", type=float, default=12)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -413,7 +462,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/alpha-clip"))
     parser.add_argument("--evaluate", action="store_true")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--n", type=int, default=200)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

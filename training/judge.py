@@ -53,7 +53,7 @@ def attend_within_images(
     module: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *_: Any, **__: Any
 ) -> tuple[torch.Tensor, None]:
     """Attend within each cut-out; all have `PATCHES_PER_REGION` patches, so they batch."""
-    _, heads, length, dim = q.shape
+    heads, length, dim = q.shape[1:]
     shape = (heads, length // PATCHES_PER_REGION, PATCHES_PER_REGION, dim)
     q, k, v = (x[0].reshape(shape).transpose(0, 1) for x in (q, k, v))
     out = nn.functional.scaled_dot_product_attention(q, k, v, scale=module.scaling)

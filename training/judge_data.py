@@ -4,7 +4,7 @@ Several questions share one list of regions; a block mask keeps them apart, so e
 as if it stood alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -19,6 +19,7 @@ from matir_nb.scenes.draw import Scene
 from matir_nb.scenes.meaning import ATTRIBUTES, KINDS, NounPhrase, Query
 from matir_nb.scenes.phrases import say
 from matir_nb.scenes.queries import RELATIONS, entails, sample_query
+from matir_nb.scenes.vocabulary import Split
 from training.judge_model import ATTRIBUTE_WORDS, LISTED, TOKENS_PER_REGION, word_id
 from training.truth import VALUES, junk_mask
 
@@ -54,7 +55,7 @@ def cut_regions(scenes: Sequence[Scene], *, seed: int) -> Regions:
             numbers.append(-1)
         own = np.array([tight_box_xyxy(encode(mask)) for mask in masks], np.float64)
         shaken = own + rng.normal(0, 0.7, own.shape)
-        cutouts.extend(region_cutouts(scene.image, masks, shaken, LISTED))
+        cutouts.extend(region_cutouts(scene.image, masks, shaken.astype(np.float32), LISTED))
         for number, box in zip(numbers, own, strict=True):
             names = [getattr(scene.objects[number], a) for a in ATTRIBUTES] if number >= 0 else []
             words.append([float(word in names) for word in ATTRIBUTE_WORDS])
@@ -82,7 +83,7 @@ def mutate(rng: np.random.Generator, query: Query) -> Query:
         return query
     attribute = named[int(rng.integers(len(named)))]
     changed: NounPhrase = replace(phrase, **{attribute: str(rng.choice(VALUES[attribute]))})
-    return replace(query, **{kind: changed})
+    return replace(query, other=changed) if kind == "other" else replace(query, subject=changed)
 
 
 def ask(rng: np.random.Generator, scene: Scene, others: Sequence[Scene]) -> Query:
@@ -118,7 +119,7 @@ class Packer:
     """Turns scenes and questions into packed batches."""
 
     def __init__(
-        self, tokenizer: Any, scenes: Sequence[Scene], regions: Regions, split: str
+        self, tokenizer: Any, scenes: Sequence[Scene], regions: Regions, split: Split
     ) -> None:
         """Index the regions of each scene."""
         self.tokenizer, self.scenes, self.regions, self.split = tokenizer, scenes, regions, split
@@ -139,7 +140,7 @@ class Packer:
             rows = rows[self.regions.objects[rows] >= 0]
         return rng.permutation(rows)[:MAX_REGIONS]
 
-    def pack(self, rng: np.random.Generator, scene_rows: Sequence[int]) -> Packed:
+    def pack(self, rng: np.random.Generator, scene_rows: Iterable[int]) -> Packed:
         """Return one batch of `N_QUESTIONS` questions for each scene."""
         sequences = [self._sequence(rng, int(row)) for row in scene_rows]
         length = max(len(s.ids) for s in sequences)

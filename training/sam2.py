@@ -22,21 +22,30 @@ import torch
 from torch import nn
 
 from matir_nb.scenes.vocabulary import SPLITS
+from training.muon import Muon
 from training.sam2_data import Batch, Pool, draw_batch
 from training.sam2_evaluation import evaluate, point_ious
 from training.sam2_model import DenseHead, batch_loss, new_model, tiny_config
 
 BOX_EVERY = 6
-PEAK_LR, WARM_UP_STEPS, WEIGHT_DECAY = 2e-3, 150, 0.02
+PEAK_LR, MUON_FACTOR, WARM_UP_STEPS, WEIGHT_DECAY = 2e-3, 1.5, 150, 0.02
 EMA_DECAY = 0.998
 DENSE_WEIGHT, DENSE_STEPS, DENSE_WEIGHT_AFTER = 1.0, 1700, 0.2
 CHECKPOINT_SECONDS = 180.0
+STATEFUL = ("model", "average", "dense", "adamw", "muon")
 
 
 def _learning_rate(step: int, fraction: float) -> float:
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(fraction, 1.0))
     return PEAK_LR * warm_up * max(cosine, 0.01)
+
+
+def _matrices_and_others(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the weights of linear layers, for Muon, and everything else, for AdamW."""
+    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear) and len(m.weight) > 1]
+    chosen = {id(weight) for weight in linear}
+    return linear, [p for p in model.parameters() if id(p) not in chosen]
 
 
 class Run:
@@ -52,12 +61,14 @@ class Run:
         self.average.to(self.device).load_state_dict(self.model.state_dict())
         hidden = self.model.config.mask_decoder_config.hidden_size
         self.dense = DenseHead(hidden).to(self.device)
-        parameters = [*self.model.parameters(), *self.dense.parameters()]
+        matrices, others = _matrices_and_others(self.model)
+        others += self.dense.parameters()
         groups = [
-            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in others if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=PEAK_LR, betas=(0.9, 0.98))
+        self.adamw = torch.optim.AdamW(groups, lr=PEAK_LR, betas=(0.9, 0.98))
+        self.muon = Muon(matrices, lr=PEAK_LR, weight_decay=WEIGHT_DECAY)
         self.step, self.seconds = 0, 0.0
         self.rng = np.random.default_rng(seed)
         if self.checkpoint.exists():
@@ -70,7 +81,7 @@ class Run:
 
     def _resume(self, seed: int) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        for name in ("model", "average", "dense", "optimizer"):
+        for name in STATEFUL:
             getattr(self, name).load_state_dict(state[name])
         self.step, self.seconds = state["step"], state["seconds"]
         self.rng = np.random.default_rng((seed, self.step))
@@ -78,7 +89,7 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint."""
         state: dict[str, Any] = {"step": self.step, "seconds": self.seconds}
-        for name in ("model", "average", "dense", "optimizer"):
+        for name in STATEFUL:
             state[name] = getattr(self, name).state_dict()
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
@@ -88,8 +99,10 @@ class Run:
         """Make one step; return the parts of its loss."""
         start = time.monotonic()
         rate = _learning_rate(self.step, self.seconds / budget_s)
-        for group in self.optimizer.param_groups:
+        for group in self.adamw.param_groups:
             group["lr"] = rate
+        for group in self.muon.param_groups:
+            group["lr"] = MUON_FACTOR * rate
         batch = draw_batch(pool, self.rng, with_boxes=self.step % BOX_EVERY == BOX_EVERY - 1)
         loss, parts = batch_loss(
             self.model,
@@ -97,10 +110,12 @@ class Run:
             _to(batch, self.device),
             dense_weight=DENSE_WEIGHT if self.step < DENSE_STEPS else DENSE_WEIGHT_AFTER,
         )
-        self.optimizer.zero_grad()
+        self.adamw.zero_grad()
+        self.muon.zero_grad()
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_([*self.model.parameters(), *self.dense.parameters()], 1.0)
-        self.optimizer.step()
+        self.adamw.step()
+        self.muon.step()
         self._update_average()
         self.step += 1
         self.seconds += time.monotonic() - start
@@ -116,8 +131,9 @@ class Run:
 def _to(batch: Batch, device: str) -> Batch:
     if device == "cpu":
         return batch
-    moved: dict[str, Any] = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    return Batch(**{n: None if t is None else t.to(device) for n, t in moved.items()})
+    tensors: dict[str, Any] = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    moved: dict[str, Any] = {n: None if t is None else t.to(device) for n, t in tensors.items()}
+    return Batch(**moved)
 
 
 def train(args: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ def matches(phrases: NDArray[np.int64], objects: NDArray[np.int64]) -> NDArray[n
     """Return (c, *n) bool for (c, 4) phrases and (*n, 4) objects."""
     wide = phrases.reshape(len(phrases), *(1,) * (objects.ndim - 1), 4)
     found: NDArray[np.bool_] = ((wide == -1) | (wide == objects[None])).all(-1)
-    return found & (objects[..., 0] != JUNK)
+    return np.asarray(found & (objects[..., 0] != JUNK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ def junk_mask(rng: np.random.Generator, scene: Scene) -> NDArray[np.bool_]:
     """Return a mask that is no object: a blob of background, or several objects at once."""
     if len(scene.objects) > 1 and rng.random() < 0.4:
         chosen = rng.permutation(len(scene.objects))[: int(rng.integers(2, 4))] + 1
-        return np.isin(scene.labels, chosen)
+        return np.asarray(np.isin(scene.labels, chosen))
     height, width = scene.labels.shape
     y, x = np.mgrid[0:height, 0:width]
     ry, rx = rng.uniform(0.06, 0.3, 2) * min(height, width)
     cy, cx = rng.uniform(0, height), rng.uniform(0, width)
     blob = ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1
-    return blob & (scene.labels == 0)
+    return np.asarray(blob & (scene.labels == 0))

@@ -241,11 +241,18 @@ class Sam2MaskSource:
         boxes = np.concatenate([f.boxes_xyxy for f in found])
         ious = np.concatenate([f.predicted_ious for f in found])
         stabilities = np.concatenate([f.stability_scores for f in found])
-        kept = nms(boxes, ious, self._config.box_nms_thresh)[: self._config.max_regions]
+        kept = nms(boxes, ious, self._config.box_nms_thresh)
         places = [(f, row) for f in found for row in range(len(f.predicted_ious))]
         masks = [self._paste(image, *places[row]) for row in kept]
         coded = encode_many(np.stack(masks)) if masks else ()
-        return regions_from_masks(coded, ious[kept], stabilities[kept])
+        regions = regions_from_masks(coded, ious[kept], stabilities[kept])
+        return self._without_duplicates(regions)
+
+    def _without_duplicates(self, regions: Regions) -> Regions:
+        """Suppress once more: masks that differed may have met at the same boundary."""
+        boxes, ious = regions.boxes_xyxy, regions.predicted_ious
+        rows = nms(boxes, ious, self._config.box_nms_thresh)[: self._config.max_regions]
+        return regions.take([int(row) for row in rows if regions.areas[row] > 0])
 
     def _paste(self, image: RGBImage, proposals: _Proposals, row: int) -> NDArray[np.bool_]:
         """Return one mask at the image's size, its boundary moved to where the colours change."""

@@ -129,7 +129,7 @@ def count_distribution(p: FloatArray) -> FloatArray:
     chances = np.ones(1)
     for chance in np.asarray(p, np.float64):
         chances = np.append(chances * (1 - chance), 0) + np.insert(chances * chance, 0, 0)
-    return chances
+    return chances.astype(np.float32)
 
 
 def _related(

@@ -46,9 +46,9 @@ def holds(scene: Scene, relation: str, first: int, second: int) -> bool:
     dx = (b.centre_xy[0] - a.centre_xy[0]) / width
     dy = (b.centre_xy[1] - a.centre_xy[1]) / height
     if relation in ("left", "right"):
-        return (dx if relation == "left" else -dx) >= MARGIN
+        return bool((dx if relation == "left" else -dx) >= MARGIN)
     if relation in ("above", "below"):
-        return (dy if relation == "above" else -dy) >= MARGIN
+        return bool((dy if relation == "above" else -dy) >= MARGIN)
     if relation in ("larger", "smaller"):
         step = SIZES.index(a.size) - SIZES.index(b.size)
         return (step if relation == "larger" else -step) > 0
@@ -61,17 +61,23 @@ def holds(scene: Scene, relation: str, first: int, second: int) -> bool:
 
 def _extreme(scene: Scene, indices: Sequence[int], superlative: str) -> tuple[int, ...]:
     """Return the extreme objects; several only where the size class ties."""
-    objects = scene.objects
-    measure = {
-        "leftmost": lambda i: -objects[i].centre_xy[0],
-        "rightmost": lambda i: objects[i].centre_xy[0],
-        "topmost": lambda i: -objects[i].centre_xy[1],
-        "bottommost": lambda i: objects[i].centre_xy[1],
-        "largest": lambda i: SIZES.index(objects[i].size),
-        "smallest": lambda i: -SIZES.index(objects[i].size),
+    measures = {i: _measure(scene.objects[i], superlative) for i in indices}
+    best = max(measures.values())
+    return tuple(i for i in indices if measures[i] == best)
+
+
+def _measure(item: SceneObject, superlative: str) -> float:
+    """Return what is largest for the object that the superlative names."""
+    x, y = item.centre_xy
+    size = float(SIZES.index(item.size))
+    return {
+        "leftmost": -x,
+        "rightmost": x,
+        "topmost": -y,
+        "bottommost": y,
+        "largest": size,
+        "smallest": -size,
     }[superlative]
-    best = max(measure(i) for i in indices)
-    return tuple(i for i in indices if measure(i) == best)
 
 
 def entails(scene: Scene, query: Query) -> Answer:
