@@ -69,15 +69,11 @@ class RetrieveConfig:
         region_weight: weight of the best region's cosine in the image score.
         image_weight: weight of the whole image's cosine.
         m_regions: best regions kept per candidate.
-        logit_scale: turns the image score into log-odds: logit_scale * score + logit_bias.
-        logit_bias: see logit_scale.
     """
 
     region_weight: float = 0.8
     image_weight: float = 0.2
     m_regions: int = 12
-    logit_scale: float = 1.0
-    logit_bias: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -116,7 +116,7 @@ class Engine:
                 candidates,
                 judgements,
                 self.index,
-                retrieve_config=options.retrieve,
+                log_odds=self.encoder.log_odds,
                 judge_config=options.judging,
                 align_config=options.align,
                 n_hits=k,

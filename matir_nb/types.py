@@ -240,6 +240,27 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class LogOdds:
+    """What a cosine of an encoder is worth as evidence: log-odds = scale * cosine + bias.
+
+    Attributes:
+        scale: positive.
+        bias: log-odds at cosine 0.
+    """
+
+    scale: float
+    bias: float
+
+    def of(self, cosine: float) -> float:
+        """Return the log-odds of one cosine.
+
+        >>> LogOdds(scale=10, bias=-4).of(0.5)
+        1.0
+        """
+        return self.scale * cosine + self.bias
+
+
+@dataclass(frozen=True, slots=True)
 class QueryTruth:
     """What is right for one query over a gallery.
 

@@ -15,7 +15,7 @@ from matir_nb.geometry.masks import decode, encode, regions_from_masks
 from matir_nb.models.base import JudgeInput
 from matir_nb.scenes.draw import Scene, SceneObject, draw_gallery
 from matir_nb.scenes.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
-from matir_nb.types import FloatArray, Judgement, MaskRLE, Regions, RGBImage
+from matir_nb.types import FloatArray, Judgement, LogOdds, MaskRLE, Regions, RGBImage
 
 WORDS = (*COLOURS, *SHAPES, *SIZES, *TEXTURES, "unknown")
 MAX_WORDS = 30
@@ -81,7 +81,7 @@ class OracleEncoder:
     """One orthogonal direction per attribute word; a region is the sum of its four."""
 
     dim = len(WORDS)
-    logit_scale, logit_bias = 20.0, -9.0
+    log_odds = LogOdds(20.0, -9.0)
     """Two attributes of two: +5; one of two: -2."""
 
     def __init__(self, scenes: Sequence[Scene], *, model_id: str = "oracle-encoder") -> None:

@@ -4,6 +4,8 @@
     python -m training.scene_pool --split validation --n 500 --out build/pool/validation
     python -m training.segmented --n 1400 --out build/segmented
     python -m training.alpha_clip --minutes 46 --segmented-minutes 14 --out build/alpha-clip
+    cp build/alpha-clip/export/* matir_nb/weights/alpha-clip/
+    python -m training.alpha_clip --calibrate
     python -m training.alpha_clip --evaluate --split test
 
 Every (text, region) pair of a batch has an exact label, so the loss is the pairwise sigmoid loss
@@ -29,8 +31,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
+from matir_nb.config import preset_named
 from matir_nb.geometry.masks import encode, tight_box_xyxy
 from matir_nb.models.alpha_clip import AlphaClipEncoder, normalise
+from matir_nb.models.registry import find_weights
+from matir_nb.models.sam2 import Sam2MaskSource
 from matir_nb.models.views import View, cut, whole_window
 from matir_nb.scenes.draw import Scene, draw_gallery
 from matir_nb.scenes.meaning import ATTRIBUTES, Query
@@ -38,7 +43,7 @@ from matir_nb.scenes.phrases import all_words, say
 from matir_nb.scenes.queries import sample_query
 from matir_nb.scenes.vocabulary import SPLITS, Split
 from training.scene_pool import load_pool
-from training.segmented import load_segmented
+from training.segmented import label, load_segmented
 from training.truth import (
     JUNK,
     VALUES,
@@ -290,7 +295,10 @@ def export(trainee: Trainee, tokenizer: PreTrainedTokenizerFast, folder: Path) -
     tokenizer.save_pretrained(folder)
     options = {
         "view": {"scale": VIEW.scale, "power": VIEW.power},
-        "logit_bias": round(float(trainee.bias), 4),
+        "log_odds": {
+            "scale": round(float(trainee.model.logit_scale.detach().exp()), 4),
+            "bias": round(float(trainee.bias.detach()), 4),
+        },
     }
     (folder / "matir.json").write_text(json.dumps(options, indent=2) + "\n")
 
@@ -449,8 +457,49 @@ def evaluate(folder: Path, split: Split, n: int) -> None:
     print(f"region mAP, true masks, {n} {split} scenes: {value:.3f}")
 
 
+def calibrate(folder: Path, n: int) -> None:
+    """Fit log-odds = scale * cosine + bias on regions found in validation scenes; store both."""
+    encoder = AlphaClipEncoder.from_pretrained(folder)
+    preset = preset_named("embedded")
+    source = Sam2MaskSource.from_pretrained(find_weights(preset.segmenter), preset.masks)
+    scenes = list(draw_gallery("validation", n, seed=7))
+    images = [scene.image for scene in scenes]
+    regions = [found for i in range(0, n, 8) for found in source.generate(images[i : i + 8])]
+    codes = np.concatenate([label(s, r) for s, r in zip(scenes, regions, strict=True)])
+    vectors = np.concatenate(encoder.embed_regions(images, [r.masks for r in regions]))
+    rng = np.random.default_rng(0)
+    queries = [q for q in sample_queries(rng, scenes, 600) if not q.is_none]
+    texts = encoder.embed_texts([say(q, rng, "validation") for q in queries])
+    clear = codes[:, 0] != -1
+    cosines = torch.from_numpy(texts @ vectors[clear].T).double()
+    truth = torch.from_numpy(subject_truth(queries, codes[clear])).double()
+    fitted = _fit_logistic(cosines, truth)
+    path = folder / "matir.json"
+    options = json.loads(path.read_text())
+    options["log_odds"] = {"scale": round(fitted[0], 3), "bias": round(fitted[1], 3)}
+    path.write_text(json.dumps(options, indent=2) + "\n")
+    print(f"log-odds = {fitted[0]:.3f} * cosine + {fitted[1]:.3f}, on {int(clear.sum())} regions")
+
+
+def _fit_logistic(x: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Return the scale and bias of least cross-entropy (Platt 1999), by LBFGS."""
+    line = torch.tensor([20.0, -6.0], dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([line], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        logits = line[0] * x + line[1]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
+        torch.autograd.backward(loss)
+        return loss
+
+    optimiser.step(closure)
+    scale, bias = line.tolist()
+    return scale, bias
+
+
 def main() -> None:
-    """Train, or evaluate what was trained."""
+    """Train, calibrate, or evaluate what was trained."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--segmented", type=Path, default=Path("build/segmented"))
@@ -461,6 +510,7 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, default=Path("build/pool/train"))
     parser.add_argument("--out", type=Path, default=Path("build/alpha-clip"))
     parser.add_argument("--evaluate", action="store_true")
+    parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--n", type=int, default=200)
@@ -468,6 +518,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     if args.evaluate:
         evaluate(args.weights, args.split, args.n)
+    elif args.calibrate:
+        calibrate(args.weights, args.n)
     else:
         Run(args).train()
 

@@ -95,4 +95,3 @@ def relation_by_masks(relation: str, regions: Regions, i: int, j: int) -> float:
     contact = float((grow(first, REACH_PX) & second).sum()) / REACH_PX
     touch = _step(np.array([contact], np.float32), MIN_CONTACT_PX, CONTACT_SOFTNESS_PX)[0]
     return float(touch * (1 - inside) * (1 - around))
-

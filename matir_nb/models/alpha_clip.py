@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, CLIPModel
 from matir_nb.errors import ModelUnavailableError, QueryError
 from matir_nb.geometry.masks import decode, tight_box_xyxy
 from matir_nb.models.views import View, cut, folder_id, whole_window
-from matir_nb.types import FloatArray, MaskRLE, RGBImage
+from matir_nb.types import FloatArray, LogOdds, MaskRLE, RGBImage
 
 RGB_MEAN = (0.48145466, 0.4578275, 0.40821073)
 RGB_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -41,7 +41,7 @@ class AlphaClipEncoder:
     """Embeds regions, whole images and texts with Alpha-CLIP; implements `RegionEncoder`."""
 
     def __init__(
-        self, model: CLIPModel, tokenizer: Any, *, view: View, logit_bias: float, model_id: str
+        self, model: CLIPModel, tokenizer: Any, *, view: View, log_odds: LogOdds, model_id: str
     ) -> None:
         """Wrap a loaded model.
 
@@ -49,15 +49,14 @@ class AlphaClipEncoder:
             model: a CLIPModel with four input channels.
             tokenizer: its tokenizer.
             view: the window around each region.
-            logit_bias: see `logit_bias`.
+            log_odds: what a cosine is worth.
             model_id: see `RegionEncoder.model_id`.
         """
         self._model = model.eval()
         self._tokenizer = tokenizer
         self._view = view
         self._model_id = model_id
-        self.logit_bias = logit_bias
-        self.logit_scale = float(model.logit_scale.detach().exp())
+        self._log_odds = log_odds
         self._side = int(model.config.vision_config.image_size)
         self._n_tokens = int(model.config.text_config.max_position_embeddings)
 
@@ -82,7 +81,7 @@ class AlphaClipEncoder:
             model,
             AutoTokenizer.from_pretrained(path),
             view=view,
-            logit_bias=float(options["logit_bias"]),
+            log_odds=LogOdds(**options["log_odds"]),
             model_id=folder_id(path, {"view": asdict(view)}),
         )
 
@@ -95,6 +94,11 @@ class AlphaClipEncoder:
     def dim(self) -> int:
         """Length of the vectors."""
         return int(self._model.config.projection_dim)
+
+    @property
+    def log_odds(self) -> LogOdds:
+        """What a cosine is worth; for the embedded model fitted on validation scenes."""
+        return self._log_odds
 
     def embed_regions(
         self, images: Sequence[RGBImage], masks: Sequence[Sequence[MaskRLE]]

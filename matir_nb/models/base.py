@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from matir_nb.types import Candidate, FloatArray, Judgement, MaskRLE, Regions, RGBImage
+from matir_nb.types import Candidate, FloatArray, Judgement, LogOdds, MaskRLE, Regions, RGBImage
 
 
 class MaskSource(Protocol):
@@ -41,13 +41,8 @@ class RegionEncoder(Protocol):
         ...
 
     @property
-    def logit_scale(self) -> float:
-        """Log-odds that a region shows a text are logit_scale * cosine + logit_bias."""
-        ...
-
-    @property
-    def logit_bias(self) -> float:
-        """See `logit_scale`."""
+    def log_odds(self) -> LogOdds:
+        """What the cosine of a region and a text says about the region showing the text."""
         ...
 
     def embed_regions(

@@ -1,7 +1,7 @@
 """The structured judge: clauses of the query, region scores, geometry; nothing is trained.
 
 The query is taken apart (`clauses.parse`); each noun phrase is scored against every stored
-region; p(region shows phrase) = sigmoid(logit_scale * cosine + logit_bias); the clauses are
+region; p(region shows phrase) = sigmoid of the encoder's log-odds; the clauses are
 answered by probability, taking regions as independent:
 
 - attribute, superlative: the best region; the extreme one among those nearly as likely;
@@ -64,7 +64,8 @@ class StructuredJudge:
 
     def _judge_one(self, clauses: Clauses, texts: FloatArray, item: JudgeInput) -> Judgement:
         cosines = texts @ np.asarray(item.region_vectors, np.float32).reshape(-1, texts.shape[1]).T
-        scores = 1 / (1 + np.exp(-(self._encoder.logit_scale * cosines + self._encoder.logit_bias)))
+        odds = self._encoder.log_odds
+        scores = 1 / (1 + np.exp(-(odds.scale * cosines + odds.bias)))
         verdict = decide(clauses, scores, item.regions, width=item.width, height=item.height)
         p = float(np.clip(verdict.p, MIN_P, 1 - MIN_P))
         is_here = p >= 0.5

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from matir_nb.config import AlignConfig, JudgeConfig, RetrieveConfig
+from matir_nb.config import AlignConfig, JudgeConfig
 from matir_nb.geometry.boxes import pairwise_iou
 from matir_nb.geometry.masks import tight_box_xyxy
 from matir_nb.index.store import Index
@@ -19,6 +19,7 @@ from matir_nb.types import (
     Candidate,
     Hit,
     Judgement,
+    LogOdds,
     MaskRLE,
     Regions,
     RGBImage,
@@ -53,7 +54,7 @@ def align(  # noqa: PLR0913 - one config per stage
     judgements: Sequence[Judgement] | None,
     index: Index,
     *,
-    retrieve_config: RetrieveConfig,
+    log_odds: LogOdds,
     judge_config: JudgeConfig,
     align_config: AlignConfig,
     n_hits: int | None = None,
@@ -65,7 +66,7 @@ def align(  # noqa: PLR0913 - one config per stage
         candidates: what stage 1 found.
         judgements: of some or all of them; None = there was no stage 2.
         index: where they come from.
-        retrieve_config: turns a stage-1 score into log-odds.
+        log_odds: turns a stage-1 score into log-odds.
         judge_config: weighs both stages.
         align_config: how a box becomes a mask.
         n_hits: only so many; None = all.
@@ -78,7 +79,7 @@ def align(  # noqa: PLR0913 - one config per stage
     for candidate in candidates:
         judgement = by_id.get(candidate.image_id)
         logit = None if judgement is None else judgement.logit
-        score = final_score(candidate.stage1_score, logit, retrieve_config, weights)
+        score = final_score(candidate.stage1_score, logit, log_odds, weights)
         scored.append(_Scored(score, candidate, judgement, ranks.get(candidate.image_id)))
     scored.sort(key=lambda item: (-item.score, item.candidate.image_id))
     prompt = box_prompt if align_config.prompt_sam else None
@@ -90,11 +91,11 @@ def align(  # noqa: PLR0913 - one config per stage
 
 
 def final_score(
-    stage1_score: float, logit: float | None, retrieve: RetrieveConfig, judge: JudgeConfig | None
+    stage1_score: float, logit: float | None, log_odds: LogOdds, judge: JudgeConfig | None
 ) -> float:
     """Return the log-odds by which hits are ordered.
 
-    With a = logit_scale * stage1_score + logit_bias::
+    With a = log_odds.scale * stage1_score + log_odds.bias::
 
         no stage 2:   a
         judged:       stage1_weight * a + weight * clip(logit, -max_logit, max_logit)
@@ -103,17 +104,17 @@ def final_score(
     Args:
         stage1_score: fused cosine.
         logit: the judge's log-odds; None = this image was not judged.
-        retrieve: stage 1's options.
+        log_odds: what the encoder's cosines are worth.
         judge: stage 2's options; None = there was no stage 2.
 
-    >>> stage1 = RetrieveConfig(logit_scale=10, logit_bias=-4)
+    >>> stage1 = LogOdds(scale=10, bias=-4)
     >>> final_score(0.5, None, stage1, None)
     1.0
     >>> stage2 = JudgeConfig(weight=2, stage1_weight=0.5, max_logit=3)
     >>> final_score(0.5, 99, stage1, stage2), final_score(0.5, None, stage1, stage2)
     (6.5, 0.5)
     """
-    stage1 = retrieve.logit_scale * stage1_score + retrieve.logit_bias
+    stage1 = log_odds.of(stage1_score)
     if judge is None:
         return stage1
     evidence = 0.0 if logit is None else min(max(logit, -judge.max_logit), judge.max_logit)

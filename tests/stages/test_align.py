@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from matir_nb.config import AlignConfig, JudgeConfig, RetrieveConfig
+from matir_nb.config import AlignConfig, JudgeConfig
 from matir_nb.geometry.masks import encode, regions_from_masks
 from matir_nb.stages.align import Found, align, final_score, find, judge_ranks, match_box
-from matir_nb.types import Candidate, ImageRef, Judgement, MaskRLE
+from matir_nb.types import Candidate, ImageRef, Judgement, LogOdds, MaskRLE
 
 LEFT, RIGHT = (0.0, 0.0, 4.0, 8.0), (4.0, 0.0, 8.0, 8.0)
-STAGE1 = RetrieveConfig(logit_scale=10, logit_bias=-4)
+STAGE1 = LogOdds(scale=10, bias=-4)
 STAGE2 = JudgeConfig(weight=1, stage1_weight=0.5, max_logit=6)
 
 
@@ -51,7 +51,7 @@ def run(candidates, judgements, **options):
         candidates,
         judgements,
         TwoHalves(),
-        retrieve_config=STAGE1,
+        log_odds=STAGE1,
         judge_config=STAGE2,
         align_config=options.pop("align_config", AlignConfig()),
         **options,

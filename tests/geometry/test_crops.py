@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from matir_nb.geometry.crops import crop_boxes, point_grid, touches_inner_edge
+
+
+def test_grid_points_are_cell_centres_row_by_row():
+    grid = point_grid(4)
+    assert grid.shape == (16, 2)
+    assert grid[:5].tolist() == [
+        [0.125, 0.125],
+        [0.375, 0.125],
+        [0.625, 0.125],
+        [0.875, 0.125],
+        [0.125, 0.375],
+    ]
+    assert grid[-1].tolist() == [0.875, 0.875]
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 200), (200, 40), (97, 61)])
+def test_every_row_and_column_of_a_picture_is_within_half_a_cell_of_a_point(height, width):
+    n = 16
+    points = point_grid(n) * [width, height]
+    rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
+    assert np.abs(rows[:, None] - points[:, 1]).min(1).max() <= height / n / 2
+    assert np.abs(columns[:, None] - points[:, 0]).min(1).max() <= width / n / 2
+
+
+def test_without_layers_the_whole_image_is_the_only_crop():
+    assert crop_boxes(30, 70, n_layers=0, overlap_ratio=0.3) == ((0, 0, 70, 30),)
+
+
+def test_first_layer_crops_worked_by_hand():
+    # overlap = int(0.2 * 100 * 2 / 2) = 20; width (20 + 200) / 2 = 110; height (20 + 100) / 2 = 60
+    assert crop_boxes(100, 200, n_layers=1, overlap_ratio=0.2) == (
+        (0, 0, 200, 100),
+        (0, 0, 110, 60),
+        (90, 0, 200, 60),
+        (0, 40, 110, 100),
+        (90, 40, 200, 100),
+    )
+
+
+def test_layer_i_has_four_to_the_i_crops_that_cover_the_image():
+    boxes = crop_boxes(101, 67, n_layers=2, overlap_ratio=512 / 1500)
+    assert len(boxes) == 1 + 4 + 16
+    for layer in (boxes[1:5], boxes[5:]):
+        seen = np.zeros((101, 67), bool)
+        for x0, y0, x1, y1 in layer:
+            assert 0 <= x0 < x1 <= 67
+            assert 0 <= y0 < y1 <= 101
+            seen[y0:y1, x0:x1] = True
+        assert seen.all()
+
+
+def test_only_inner_edges_count():
+    crop, boxes = (
+        (50, 0, 100, 40),
+        [[50, 5, 60, 9], [60, 0, 70, 9], [90, 5, 100, 9], [60, 9, 70, 40]],
+    )
+    # In a 100 x 80 image the left and the lower edge of this crop lie inside the image.
+    touching = touches_inner_edge(boxes, crop, 80, 100, tolerance=0)
+    assert touching.tolist() == [True, False, False, True]
+
+
+def test_tolerance_is_inclusive():
+    crop, boxes = (0, 0, 50, 40), [[5, 5, 48, 9], [5, 5, 47, 9]]
+    assert touches_inner_edge(boxes, crop, 40, 100, tolerance=2).tolist() == [True, False]
+
+
+def test_no_boxes_touch_nothing():
+    assert touches_inner_edge([], (0, 0, 5, 5), 9, 9, tolerance=1).shape == (0,)
