@@ -71,8 +71,8 @@ class RetrieveConfig:
         m_regions: best regions kept per candidate.
     """
 
-    region_weight: float = 0.8
-    image_weight: float = 0.2
+    region_weight: float = 0.9
+    image_weight: float = 0.1
     m_regions: int = 12
 
     def __post_init__(self) -> None:
@@ -163,10 +163,11 @@ PRESETS: dict[str, Preset] = {
             masks=MaskConfig(
                 points_per_side=16,
                 points_per_batch=256,
-                pred_iou_thresh=0.4,
-                stability_score_thresh=0.5,
+                pred_iou_thresh=0.3,
+                stability_score_thresh=0.4,
+                box_nms_thresh=0.8,
                 min_mask_region_area=16,
-                max_area_fraction=0.6,
+                max_area_fraction=0.35,
                 max_regions=32,
                 boundary_cells=1.1,
             ),

@@ -295,6 +295,7 @@ def export(trainee: Trainee, tokenizer: PreTrainedTokenizerFast, folder: Path) -
     tokenizer.save_pretrained(folder)
     options = {
         "view": {"scale": VIEW.scale, "power": VIEW.power},
+        "n_turns": 4,
         "log_odds": {
             "scale": round(float(trainee.model.logit_scale.detach().exp()), 4),
             "bias": round(float(trainee.bias.detach()), 4),

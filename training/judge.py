@@ -290,12 +290,12 @@ class Run:
         self.log: list[dict[str, float]] = []
         args.out.mkdir(parents=True, exist_ok=True)
         self.checkpoint = args.out / "checkpoint.pt"
-        self.optimiser_state: dict[str, Any] | None = None
+        self.optimisers: dict[str, Any] = {}
         if self.checkpoint.exists():
             saved = torch.load(self.checkpoint, weights_only=True)
             self.model.load_state_dict(saved["model"])
             self.state, self.log = saved["state"], saved["log"]
-            self.optimiser_state = saved["optimiser"]
+            self.optimisers = saved["optimisers"]
         scenes = load_pool(args.pool, args.n_scenes)
         unseen = load_pool(args.pool.parent / "validation", 200)
         self.regions, self.unseen = cut_regions(scenes, seed=args.seed), cut_regions(unseen, seed=1)
@@ -303,7 +303,7 @@ class Run:
         self.unseen_packer = Packer(self.tokenizer, unseen, self.unseen, "validation")
         print(f"{len(scenes)} scenes, {len(self.regions.cutouts)} regions", flush=True)
 
-    def save(self, optimiser: torch.optim.Optimizer, **scores: float) -> None:
+    def save(self, **scores: float) -> None:
         """Write checkpoint, log and weights."""
         self.log.append({**self.state, **scores})
         print({k: round(v, 3) for k, v in self.log[-1].items()}, flush=True)
@@ -313,7 +313,7 @@ class Run:
                 "model": self.model.state_dict(),
                 "state": self.state,
                 "log": self.log,
-                "optimiser": optimiser.state_dict(),
+                "optimisers": self.optimisers,
             },
             partial,
         )
@@ -325,8 +325,9 @@ class Run:
         self, phase: Any, key: str, minutes: float, peak: float, step: Any, score: Any
     ) -> None:
         budget, saved, n = minutes * 60, self.state[key], 0
-        if self.optimiser_state is not None and self.state[key] > 0:
-            phase.optimiser.load_state_dict(self.optimiser_state)
+        if key in self.optimisers:
+            phase.optimiser.load_state_dict(self.optimisers[key])
+            phase.rng = np.random.default_rng((self.args.seed, int(self.state[key])))
         while self.state[key] < budget:
             start = time.perf_counter()
             done = self.state[key] / budget
@@ -338,7 +339,8 @@ class Run:
                 print(n, round(self.state[key]), loss, flush=True)
             if self.state[key] - saved > 150 or self.state[key] >= budget:
                 saved = self.state[key]
-                self.save(phase.optimiser, steps=n, **score())
+                self.optimisers[key] = phase.optimiser.state_dict()
+                self.save(steps=n, **score())
 
     def train(self) -> None:
         """Run both phases until their minutes are spent."""
@@ -351,7 +353,6 @@ class Run:
             lambda rate: vision.step(self.regions, rate),
             lambda: vision.accuracy(self.unseen),
         )
-        self.optimiser_state = self.optimiser_state if self.state["language_seconds"] else None
         tokens = all_tokens(vision.visual, self.regions)
         unseen_tokens = all_tokens(vision.visual, self.unseen)
         language = LanguagePhase(self.model, self.packer, tokens, seed=self.args.seed)

@@ -2,7 +2,7 @@
 
     python -m training.scene_pool --split train --out build/pool/train
     python -m training.scene_pool --split validation --n 500 --out build/pool/validation
-    python -m training.sam2 --minutes 86 --seed 0 --out build/sam2
+    python -m training.sam2 --minutes 93 --seed 0 --out build/sam2
     python -m training.sam2 --export matir_nb/weights/sam2 --out build/sam2
     python -m training.sam2 --evaluate --split test --n 200
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from matir_nb.scenes.vocabulary import SPLITS
 from training.muon import Muon
@@ -41,9 +41,13 @@ def _learning_rate(step: int, fraction: float) -> float:
     return PEAK_LR * warm_up * max(cosine, 0.01)
 
 
-def _matrices_and_others(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def _matrices_and_others(model: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """Return the weights of linear layers, for Muon, and everything else, for AdamW."""
-    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear) and len(m.weight) > 1]
+    linear: list[Tensor] = [
+        module.weight
+        for module in model.modules()
+        if isinstance(module, nn.Linear) and len(module.weight) > 1
+    ]
     chosen = {id(weight) for weight in linear}
     return linear, [p for p in model.parameters() if id(p) not in chosen]
 
@@ -178,7 +182,7 @@ def export(checkpoint: Path, folder: Path) -> None:
 def main() -> None:
     """Train, export or evaluate."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=85)
+    parser.add_argument("--minutes", type=float, default=93)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/sam2"))
     parser.add_argument("--pool", type=Path, default=Path("build/pool"))

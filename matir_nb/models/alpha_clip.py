@@ -8,7 +8,7 @@ of alpha is a single convolution of four channels. Image and mask go through one
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,26 +37,40 @@ def normalise(views: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
     return (x - mean) / std
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a folder's model is used; kept beside the weights, in matir.json.
+
+    Attributes:
+        view: the window around each region.
+        n_turns: a region's vector is the mean over so many quarter turns of its window: 1 as
+            published, 4 where a shape is the same at any angle.
+        log_odds: what a cosine is worth.
+    """
+
+    view: View
+    n_turns: int
+    log_odds: LogOdds
+
+
 class AlphaClipEncoder:
     """Embeds regions, whole images and texts with Alpha-CLIP; implements `RegionEncoder`."""
 
     def __init__(
-        self, model: CLIPModel, tokenizer: Any, *, view: View, log_odds: LogOdds, model_id: str
+        self, model: CLIPModel, tokenizer: Any, *, options: Options, model_id: str
     ) -> None:
         """Wrap a loaded model.
 
         Args:
             model: a CLIPModel with four input channels.
             tokenizer: its tokenizer.
-            view: the window around each region.
-            log_odds: what a cosine is worth.
+            options: how regions are shown to it, and what its cosines are worth.
             model_id: see `RegionEncoder.model_id`.
         """
         self._model = model.eval()
         self._tokenizer = tokenizer
-        self._view = view
+        self._options = options
         self._model_id = model_id
-        self._log_odds = log_odds
         self._side = int(model.config.vision_config.image_size)
         self._n_tokens = int(model.config.text_config.max_position_embeddings)
 
@@ -75,19 +89,17 @@ class AlphaClipEncoder:
         if model.config.vision_config.num_channels != 4:
             message = f"{path} is plain CLIP: Alpha-CLIP needs vision_config.num_channels = 4"
             raise ModelUnavailableError(message)
-        options = json.loads((path / "matir.json").read_text())
-        view = View(**options["view"])
-        return cls(
-            model,
-            AutoTokenizer.from_pretrained(path),
-            view=view,
-            log_odds=LogOdds(**options["log_odds"]),
-            model_id=folder_id(path, {"view": asdict(view)}),
+        stored = json.loads((path / "matir.json").read_text())
+        options = Options(
+            View(**stored["view"]), int(stored["n_turns"]), LogOdds(**stored["log_odds"])
         )
+        shown = {"view": asdict(options.view), "n_turns": options.n_turns}
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        return cls(model, tokenizer, options=options, model_id=folder_id(path, shown))
 
     @property
     def model_id(self) -> str:
-        """Folder name, weights digest and view."""
+        """Folder name, weights digest, view and turns."""
         return self._model_id
 
     @property
@@ -98,7 +110,7 @@ class AlphaClipEncoder:
     @property
     def log_odds(self) -> LogOdds:
         """What a cosine is worth; for the embedded model fitted on validation scenes."""
-        return self._log_odds
+        return self._options.log_odds
 
     def embed_regions(
         self, images: Sequence[RGBImage], masks: Sequence[Sequence[MaskRLE]]
@@ -107,7 +119,11 @@ class AlphaClipEncoder:
         views: list[NDArray[np.uint8]] = []
         for image, own in zip(images, masks, strict=True):
             views.extend(self._region_views(image, own))
-        vectors = self._embed_views(views)
+        turned = [
+            self._embed_views([np.rot90(view, turn) for view in views])
+            for turn in range(self._options.n_turns)
+        ]
+        vectors = _unit(torch.from_numpy(np.mean(turned, axis=0)))
         ends = np.cumsum([len(own) for own in masks])[:-1]
         return np.split(vectors, ends)
 
@@ -150,7 +166,7 @@ class AlphaClipEncoder:
         height, width = image.shape[:2]
         views = []
         for mask in masks:
-            window = self._view.window(tight_box_xyxy(mask), width, height)
+            window = self._options.view.window(tight_box_xyxy(mask), width, height)
             alpha = Image.fromarray(decode(mask).astype(np.uint8) * 255)
             views.append(cut(picture, alpha, window, self._side))
         return views

@@ -128,6 +128,8 @@ class QwenVLJudge:
         self._generation = GenerationConfig(
             max_new_tokens=4,
             do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
@@ -185,12 +187,7 @@ class QwenVLJudge:
         """Return log-odds of yes and the model's words for each item."""
         batch = self._batch(query, items)
         with torch.inference_mode():
-            out = self._model.generate(
-                **batch,
-                generation_config=self._generation,
-                output_logits=True,
-                return_dict_in_generate=True,
-            )
+            out = self._model.generate(**batch, generation_config=self._generation)
         first = out.logits[0].float()
         log_odds = first[:, self._yes].logsumexp(-1) - first[:, self._no].logsumexp(-1)
         words = self._tokenizer.batch_decode(

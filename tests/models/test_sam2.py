@@ -201,7 +201,7 @@ def test_crops_give_masks_in_pixels_of_the_whole_image(source, scenes):
     wanted = np.zeros((int(whole.sum()), 320, 320), bool)
     wanted[:, 160:, 160:] = decode_many(alone.masks)[whole]
     assert len(wanted) > 0
-    assert mask_iou(encode_many(wanted), regions.masks).max(1).min() > 0.99
+    assert mask_iou(encode_many(wanted), regions.masks).max(1).min() > 0.95
 
 
 def test_nothing_passes_an_impossible_filter(source, scenes):
