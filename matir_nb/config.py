@@ -171,6 +171,7 @@ PRESETS: dict[str, Preset] = {
                 max_regions=32,
                 boundary_cells=1.1,
             ),
+            judging=JudgeConfig(n_judged=400),
         ),
     )
 }

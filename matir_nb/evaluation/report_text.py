@@ -70,10 +70,13 @@ def _gains(gains: Kinds) -> str:
 
 
 def _about(report: Mapping[str, Any]) -> str:
+    judged = ", ".join(
+        f"{arm} {n}" for arm, n in report["n_judged"].items() if arm not in ("stage1", "default")
+    )
     return (
         f"scenes, {report['split']} split, seed {report['seed']}: {report['n_images']} images, "
         f"{report['n_regions']} regions, {report['n_queries']} queries, "
-        f"{report['n_judged']} candidates judged\n"
+        f"candidates judged: {judged or 'none'}\n"
         "brackets: 95 % bootstrap interval over queries"
     )
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from matir_nb.engine import Engine, open_engine
 from matir_nb.errors import ConfigError, ModelUnavailableError
-from matir_nb.evaluation.arms import ARMS, arm_of_default, judge_of_arm
+from matir_nb.evaluation.arms import ARMS, arm_of_default, judge_of_arm, n_judged_of_arm
 from matir_nb.evaluation.gallery import file_name, index_gallery, write_gallery
 from matir_nb.evaluation.run import (
     TAU,
@@ -46,7 +46,7 @@ class SceneEvalConfig:
         preset: models and options.
         device: "auto", "cpu", "cuda" or "mps".
         arms: some of `matir_nb.evaluation.arms.ARMS`.
-        n_judged: candidates that a judge sees; None = the preset's number.
+        n_judged: candidates that a judge sees; None = as `arms.n_judged_of_arm` says.
         index: an index of the very gallery, to be used as it is; None = one in `out`.
         out: work folder; None = a folder of its own under ``build/eval``.
     """
@@ -143,12 +143,16 @@ def _tables(
         judge = judge_of_arm(arm, engine.preset.judge)
         try:
             with _clock(seconds, arm):
-                tables[arm] = evaluate(
-                    engine, queries, judge=judge, n_judged=config.n_judged, description=arm
-                )
+                n = _n_judged(engine, config, arm)
+                tables[arm] = evaluate(engine, queries, judge=judge, n_judged=n, description=arm)
         except ModelUnavailableError as error:
             unavailable[arm] = str(error)
     return tables, unavailable
+
+
+def _n_judged(engine: Engine, config: SceneEvalConfig, arm: str) -> int:
+    judge = arm_of_default(engine.preset.judge) if arm == "default" else arm
+    return n_judged_of_arm(judge, config.n_judged, engine.preset.judging.n_judged)
 
 
 def _gains(tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
@@ -175,7 +179,7 @@ def _provenance(
         "n_queries": len(queries),
         "k": K,
         "tau": TAU,
-        "n_judged": config.n_judged or engine.preset.judging.n_judged,
+        "n_judged": {arm: _n_judged(engine, config, arm) for arm in config.arms},
         "preset": asdict(engine.preset),
         "models": dict(probe.models),
         "index_fingerprint": probe.index_fingerprint,
