@@ -129,7 +129,7 @@ class Preset:
 
     Attributes:
         name: what the user types.
-        segmenter: where SAM 2 is loaded from: a folder, "embedded:NAME" or a hub id.
+        segmenter: where SAM 2 is loaded from: a folder or "embedded:NAME".
         encoder: where the region encoder is loaded from.
         judge: default judge: "structured", "none", or where a judge model is loaded from.
         notice: what a reader of the scores must know; empty = nothing.

@@ -34,6 +34,7 @@ TABLE = """
 2 models.base               numpy
 2 models.answers
 2 models.clauses
+2 models.identity
 2 models.views              numpy PIL
 2 models.sam2_decoder       torch transformers
 2 index.manifest

@@ -20,7 +20,8 @@ from transformers import AutoTokenizer, CLIPModel
 
 from matir_nb.errors import ModelUnavailableError, QueryError
 from matir_nb.geometry.masks import decode, tight_box_xyxy
-from matir_nb.models.views import View, cut, folder_id, whole_window
+from matir_nb.models.identity import folder_id
+from matir_nb.models.views import View, cut, whole_window
 from matir_nb.types import FloatArray, LogOdds, MaskRLE, RGBImage
 
 RGB_MEAN = (0.48145466, 0.4578275, 0.40821073)

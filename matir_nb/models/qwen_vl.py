@@ -31,7 +31,8 @@ from matir_nb.errors import ModelUnavailableError
 from matir_nb.geometry.masks import decode
 from matir_nb.models.answers import letter_answer, sigmoid
 from matir_nb.models.base import JudgeInput
-from matir_nb.models.views import View, cut, folder_id
+from matir_nb.models.identity import folder_id
+from matir_nb.models.views import View, cut
 from matir_nb.types import FloatArray, Judgement, RGBImage
 
 GRID = 1000

@@ -7,7 +7,6 @@ and crops are those of SAM 2's own generator (Ravi et al. 2024, arXiv:2408.00714
 knows no folder of images and no index.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from matir_nb.geometry.boundary import refine_boundary
 from matir_nb.geometry.boxes import nms
 from matir_nb.geometry.crops import CropXYXY, crop_boxes, point_grid, touches_inner_edge
 from matir_nb.geometry.masks import encode, encode_many, regions_from_masks
+from matir_nb.models.identity import weights_digest
 from matir_nb.models.sam2_decoder import (
     Answers,
     ImageFeatures,
@@ -112,7 +112,7 @@ class Sam2MaskSource:
         model = _load(folder)
         _require_one_position_code(model, folder)
         model.to(device=device, dtype=torch.float32)
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        digest = weights_digest([weights])
         name = Path(folder).name if Path(folder).is_dir() else str(folder)
         return cls(model, config, revision=f"{name}@{digest}")
 

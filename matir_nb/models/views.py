@@ -3,10 +3,7 @@
 This module knows pixels and boxes, and no model.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +59,3 @@ def cut(image: Image.Image, mask: Image.Image, window: Window, side: int) -> NDA
     rgb = image.crop(window).resize(size, Image.Resampling.BICUBIC)
     alpha = mask.crop(window).resize(size, Image.Resampling.BILINEAR)
     return np.dstack([np.asarray(rgb), np.asarray(alpha)])
-
-
-def folder_id(folder: Path, options: object) -> str:
-    """Return a model id: folder name, weights digest and options."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return f"{folder.name}@{digest.hexdigest()[:12]} {json.dumps(options, sort_keys=True)}"
