@@ -5,11 +5,10 @@ is allowed. This module knows no model code: a preset only names models.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from typing import Any
 
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, unknown
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:  # noqa: FBT001
@@ -185,10 +184,7 @@ def preset_named(name: str) -> Preset:
     """
     if name in PRESETS:
         return PRESETS[name]
-    near = get_close_matches(name, PRESETS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(PRESETS)}"
-    message = f"unknown preset {name!r}: {hint}"
-    raise ConfigError(message)
+    raise ConfigError(unknown("preset", name, PRESETS))
 
 
 def preset_from_json(values: Mapping[str, Any]) -> Preset:
@@ -205,8 +201,3 @@ def preset_from_json(values: Mapping[str, Any]) -> Preset:
     except (TypeError, KeyError) as error:
         message = f"the stored preset cannot be used ({error}): give a preset by name"
         raise ConfigError(message) from error
-
-
-def option_names(config: type) -> tuple[str, ...]:
-    """Return the option names of a config dataclass, in order."""
-    return tuple(f.name for f in fields(config))

@@ -9,6 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from matir_nb.config import PRESETS, JudgeConfig, Preset, preset_from_json, preset_named
 from matir_nb.errors import ConfigError, IndexMismatchError, QueryError
 from matir_nb.index.cache import JudgementCache
@@ -17,10 +19,10 @@ from matir_nb.index.store import Index
 from matir_nb.models.base import Judge, RegionEncoder
 from matir_nb.models.registry import load_encoder, load_judge, load_segmenter
 from matir_nb.results import SearchResult
-from matir_nb.stages.align import BoxPrompt, align
+from matir_nb.stages.align import BoxPrompt, align, order
 from matir_nb.stages.judge import judge as judge_candidates
 from matir_nb.stages.retrieve import retrieve
-from matir_nb.types import Judgement, Provenance
+from matir_nb.types import FloatArray, Histogram, Hit, Judgement, Provenance, Regions, RGBImage
 from matir_nb.version import __version__
 
 Cancel: TypeAlias = Callable[[], bool]
@@ -62,7 +64,14 @@ class Engine:
         self._cache = JudgementCache(index.path / CACHE_FILE)
         self._judges: dict[str, Judge | None] = {}
         self._prompt: BoxPrompt | None = None
+        self._last_text = ("", np.zeros(encoder.dim, np.float32))
         self._versions = _versions()
+
+    def __repr__(self) -> str:
+        """Return one line: the index, what it holds, and the judge."""
+        judge = "no judge" if self.judge is None else f"judge {self.judge.model_id}"
+        holds = f"{self.index.n_images} images, {self.index.n_regions} regions"
+        return f"Engine({str(self.index.path)!r}, {holds}, {judge})"
 
     def search(
         self,
@@ -96,14 +105,14 @@ class Engine:
         n_images = k if judge_model is None else k + options.judging.n_judged
 
         with _timed(seconds, "retrieve"):
-            candidates = retrieve(
+            found = retrieve(
                 query, self.index, self.encoder, n_images=n_images, config=options.retrieve
             )
         if judge_model is not None:
             with _timed(seconds, "judge"):
                 judgements = judge_candidates(
                     query,
-                    candidates,
+                    found.candidates,
                     self.index,
                     judge_model,
                     config=options.judging,
@@ -112,26 +121,80 @@ class Engine:
                     progress=progress,
                 )
         with _timed(seconds, "align"):
-            hits = align(
-                candidates,
-                judgements,
-                self.index,
-                log_odds=self.encoder.log_odds,
-                judge_config=options.judging,
-                align_config=options.align,
-                n_hits=k,
-                box_prompt=self._box_prompt(),
-            )
-        notices = tuple(self._notices(k, judgements, options.judging))
+            log_odds = self.encoder.log_odds
+            scored = order(found.candidates, judgements, log_odds=log_odds, config=options.judging)
+            prompt = self._box_prompt()
+            hits = align(scored[:k], self.index, config=options.align, box_prompt=prompt)
         provenance = Provenance(
             self.index.fingerprint,
             models=self._models(judge_model),
-            config=_config_json(options, k),
+            config=self._config(options, k, judgements),
             versions=self._versions,
             seconds=seconds,
-            notices=notices,
+            notices=tuple(self._notices(k, judgements, options.judging)),
         )
-        return SearchResult(query, tuple(hits), provenance)
+        rest = {
+            "stage1_score": self._stage1_rest(found.stage1_scores, hits),
+            "final_score": Histogram.of(
+                np.array([item.score for item in scored[k:]], np.float32),
+                covering=[hit.final_score for hit in hits],
+            ),
+        }
+        return SearchResult(query, tuple(hits), provenance, rest=rest, source=self)
+
+    @property
+    def image_root(self) -> Path:
+        """Folder of the images; a hit's `path` is relative to it."""
+        return self.index.image_root
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the index."""
+        return self.index.n_images
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the models and options that made the index."""
+        return self.index.fingerprint
+
+    def has_image(self, image_id: str) -> bool:
+        """Tell whether an image is in the index."""
+        return self.index.has_image(image_id)
+
+    def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
+        """Return an image's upright pixels (see `Index.load_image`)."""
+        return self.index.load_image(image_id, max_side=max_side)
+
+    def regions_of(self, image_id: str) -> Regions:
+        """Return an image's regions; row number = region id."""
+        return self.index.regions_of(image_id)
+
+    def region_scores_of(self, query: str, image_id: str) -> FloatArray:
+        """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
+        known, vector = self._last_text
+        if known != query:
+            vector = self.encoder.embed_texts([query])[0]
+            self._last_text = (query, vector)
+        scores: FloatArray = self.index.region_vectors_of(image_id) @ vector
+        return scores
+
+    def _stage1_rest(self, scores: FloatArray, hits: Sequence[Hit]) -> Histogram:
+        rows = self.index.rows_of([hit.image_id for hit in hits])
+        found = [hit.stage1_score for hit in hits]
+        return Histogram.of(np.delete(scores, rows), covering=found)
+
+    def _config(
+        self, options: Preset, k: int, judgements: Sequence[Judgement] | None
+    ) -> dict[str, Any]:
+        stages = {name: asdict(getattr(options, name)) for name in ("retrieve", "judging", "align")}
+        return {
+            "k": k,
+            "preset": options.name,
+            **stages,
+            "log_odds": asdict(self.encoder.log_odds),
+            "n_images": self.index.n_images,
+            "n_judged_done": None if judgements is None else len(judgements),
+        }
 
     def _options(self, n_judged: int | None) -> Preset:
         if n_judged is None:
@@ -260,11 +323,6 @@ def _require_equal(made_by: Mapping[str, Any], opened_with: Mapping[str, Any]) -
             "open it with those, or build it again"
         )
         raise IndexMismatchError(message)
-
-
-def _config_json(options: Preset, k: int) -> dict[str, Any]:
-    stages = {name: asdict(getattr(options, name)) for name in ("retrieve", "judging", "align")}
-    return {"k": k, "preset": options.name, **stages}
 
 
 def _versions() -> dict[str, str]:

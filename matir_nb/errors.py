@@ -14,12 +14,30 @@
     ├── AnnotationError (ValueError)        a mask or annotation file cannot be used
     └── AnswerParseError (ValueError)       a model's words hold no answer
 
-A message says what is wrong, the value got, and what to do. This module knows nothing else.
+A message says what is wrong, the value got, and what to do; `unknown` words the commonest.
+This module knows nothing else.
 """
+
+import os
+import traceback
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from matir_nb.printing import printable
+
+DEBUG = "MATIR_DEBUG"
+"""Variable of the environment: 1 = a notebook shows whole tracebacks."""
 
 
 class MatirError(Exception):
     """Base of every error that matir_nb raises on purpose."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: one line, or with `MATIR_DEBUG` everything."""
+        if os.environ.get(DEBUG) == "1":
+            return "".join(traceback.format_exception(self)).splitlines()
+        text = " ".join(" ".join([str(self), *getattr(self, "__notes__", ())]).split())
+        return [f"{type(self).__name__}: {printable(text)}"]
 
 
 class ConfigError(MatirError, ValueError):
@@ -60,3 +78,26 @@ class AnnotationError(MatirError, ValueError):
 
 class AnswerParseError(MatirError, ValueError):
     """A model's words hold no answer."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return a message that offers the nearest of the known names.
+
+    >>> unknown("command", "serach", ["index", "search"])
+    "unknown command 'serach': did you mean 'search'?"
+    """
+    return f"unknown {what} {name!r}: {nearest(name, known)}"
+
+
+def nearest(name: object, known: Iterable[str], *, n_listed: int = 16) -> str:
+    """Return a hint: the known name that is nearest, else the first `n_listed` of all.
+
+    >>> nearest("a", ["index", "search"]), nearest("a", [])
+    ('choose from index, search', 'there is none')
+    """
+    names = list(known)
+    near = get_close_matches(name, names, n=1) if isinstance(name, str) else []
+    if near:
+        return f"did you mean {near[0]!r}?"
+    listed = ", ".join(names[:n_listed]) + (", ..." if len(names) > n_listed else "")
+    return f"choose from {listed}" if names else "there is none"

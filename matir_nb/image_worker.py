@@ -55,8 +55,16 @@ REASON_HEADER = struct.Struct("<cI36x")
 STRIP_BYTES = 4 << 20
 
 
-def read_upright(file: io.BufferedReader, *, max_pixels: int) -> Image.Image:
+def read_upright(
+    file: io.BufferedReader, *, max_pixels: int, min_side: int | None = None
+) -> Image.Image:
     """Return the first frame as mode RGB, turned upright, transparency on white.
+
+    Args:
+        file: open for reading.
+        max_pixels: larger pictures are refused.
+        min_side: the picture may come smaller (never larger) than it is, its longer side being
+            at least so many pixels: JPEG decodes at 1/2, 1/4 or 1/8 in a fraction of the time.
 
     Raises:
         ImageError: it cannot be read, or has more than `max_pixels`; the message is the reason.
@@ -64,20 +72,28 @@ def read_upright(file: io.BufferedReader, *, max_pixels: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _read_upright(file, max_pixels)
+            return _read_upright(file, max_pixels, min_side)
     except ImageError:
         raise
     except Exception as error:  # decoders raise nearly anything, SyntaxError included
         raise ImageError(_reason(error)) from error
 
 
-def _read_upright(file: io.BufferedReader, max_pixels: int) -> Image.Image:
+def _read_upright(file: io.BufferedReader, max_pixels: int, min_side: int | None) -> Image.Image:
     Image.init()
     with Image.open(file, formats=[name for name in Image.ID if name != "EPS"]) as image:
         _check_pixels(image, max_pixels)
+        if min_side is not None:
+            image.draft(None, _at_least(image.size, min_side))
         image.load()
         _check_pixels(image, max_pixels)  # some formats learn their size only now
         return _upright(to_rgb(image), _orientation(image))
+
+
+def _at_least(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return `size` scaled so that the longer side is `side`."""
+    scale = side / max(size)
+    return (max(round(size[0] * scale), 1), max(round(size[1] * scale), 1))
 
 
 def _check_pixels(image: Image.Image, max_pixels: int) -> None:

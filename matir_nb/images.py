@@ -104,10 +104,18 @@ def find_images(folder: Path | str) -> list[Path]:
     return sorted(found, key=os.fsencode)
 
 
-def load_image(path: Path | str, limits: ImageLimits | None = None) -> RGBImage:
+def load_image(
+    path: Path | str, limits: ImageLimits | None = None, *, max_side: int | None = None
+) -> RGBImage:
     """Return the pixels of one picture, upright, in this process.
 
     For pictures that are known to be good; `read_folder` is for those that are not.
+
+    Args:
+        path: the file.
+        limits: of its size.
+        max_side: shrink it so that its longer side is at most so many pixels (a large JPEG is
+            then only decoded as finely as needed); None = as it is.
 
     Raises:
         ImageError: it cannot be read, or is larger than `limits.max_pixels`.
@@ -115,11 +123,12 @@ def load_image(path: Path | str, limits: ImageLimits | None = None) -> RGBImage:
     limits = limits or ImageLimits()
     try:
         with open_regular(Path(path)) as file:
-            image = read_upright(file, max_pixels=limits.max_pixels)
+            image = read_upright(file, max_pixels=limits.max_pixels, min_side=max_side)
     except ImageError as error:
         message = f"cannot read {str(path)!r}: {error}"
         raise ImageError(message) from error
-    return _as_array(image)
+    pixels = _as_array(image)
+    return pixels if max_side is None else thumbnail(pixels, max_side)
 
 
 def read_folder(

@@ -21,6 +21,8 @@ BoxXYXY: TypeAlias = tuple[float, float, float, float]
 RGBImage: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8, upright."""
 FloatArray: TypeAlias = NDArray[np.float32]
+MARKS = ("relevant", "not relevant", "unsure")
+"""What a person may say of a hit."""
 
 
 def _read_only(name: str, array: object, shape: tuple[int | None, ...]) -> FloatArray:
@@ -258,6 +260,40 @@ class LogOdds:
         1.0
         """
         return self.scale * cosine + self.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many scores lie between neighbouring edges; the last bin holds its upper edge, too.
+
+    Attributes:
+        edges: n + 1, ascending.
+        counts: n.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is one more edge than there are bins."""
+        object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
+        object.__setattr__(self, "counts", tuple(int(count) for count in self.counts))
+        if len(self.edges) != len(self.counts) + 1:
+            message = f"edges: expected {len(self.counts) + 1}, got {len(self.edges)}"
+            raise ShapeError(message)
+
+    @classmethod
+    def of(cls, scores: FloatArray, *, covering: Sequence[float], n_bins: int = 24) -> "Histogram":
+        """Count `scores` in `n_bins` equal bins; their range covers the scores of `covering`, too.
+
+        >>> scores = np.array([0.0, 1.0, 1.0], np.float32)
+        >>> Histogram.of(scores, covering=[2.0], n_bins=2)
+        Histogram(edges=(0.0, 1.0, 2.0), counts=(1, 2))
+        """
+        everything = np.concatenate([scores, np.asarray(covering, np.float32)])
+        span = (everything.min(), everything.max()) if len(everything) else (0.0, 1.0)
+        counts, edges = np.histogram(scores, n_bins, span)
+        return cls(tuple(edges), tuple(counts))
 
 
 @dataclass(frozen=True, slots=True)

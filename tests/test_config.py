@@ -8,7 +8,6 @@ from matir_nb.config import (
     JudgeConfig,
     MaskConfig,
     RetrieveConfig,
-    option_names,
     preset_named,
 )
 from matir_nb.errors import ConfigError, MatirError
@@ -66,8 +65,3 @@ def test_presets_are_frozen_and_named_like_their_key():
 
 def test_the_embedded_preset_warns_about_photographs():
     assert "photographs" in preset_named("embedded").notice
-
-
-def test_option_names_keep_the_order():
-    assert option_names(AlignConfig)[0] == "min_align_iou"
-    assert option_names(RetrieveConfig)[:2] == ("region_weight", "image_weight")

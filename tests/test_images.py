@@ -387,3 +387,26 @@ def test_thumbnail_keeps_the_aspect_and_never_enlarges(shape, side, expected):
 def test_thumbnail_refuses_no_side():
     with pytest.raises(ConfigError, match="side = 0 is not allowed"):
         thumbnail(np.zeros((2, 2, 3), np.uint8), 0)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_picture_can_be_read_smaller(tmp_path, orientation):
+    shown = marked((600, 400)).resize((1200, 800))
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = save(tmp_path / "a.jpg", stored_turned(shown, orientation), exif=exif, quality=95)
+    small = load_image(path, max_side=150)
+    assert small.shape == (100, 150, 3)
+    expected = thumbnail(load_image(path), 150)
+    assert np.abs(small.astype(int) - expected).mean() < 2
+
+
+def test_reading_smaller_never_enlarges_and_saves_the_work(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.jpg", marked((600, 400)))
+    assert load_image(path, max_side=5000).shape == (400, 600, 3)
+    decoded = []
+    monkeypatch.setattr(
+        "matir_nb.image_worker.to_rgb", lambda image: decoded.append(image.size) or image
+    )
+    load_image(path, max_side=70)
+    assert decoded == [(75, 50)]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, IndexMismatchError
 from matir_nb.results import HIT_SCHEMA, SearchResult
-from matir_nb.types import Hit, MaskRLE, Provenance
+from matir_nb.types import Histogram, Hit, MaskRLE, Provenance
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 counts = st.integers(0, 2**40)
@@ -96,10 +96,20 @@ def a_bare_hit() -> Hit:
     )
 
 
+histograms = st.lists(counts, max_size=3).map(
+    lambda n: Histogram(tuple(float(i) for i in range(len(n) + 1)), tuple(n))
+)
+
+
 @settings(max_examples=40, deadline=None)
-@given(query=texts, found=st.lists(hits, max_size=3).map(tuple), provenance=provenances)
-def test_what_was_saved_is_loaded_exactly(tmp_path_factory, query, found, provenance):
-    result = SearchResult(query, found, provenance)
+@given(
+    query=texts,
+    found=st.lists(hits, max_size=3).map(tuple),
+    provenance=provenances,
+    rest=st.dictionaries(texts, histograms, max_size=2),
+)
+def test_what_was_saved_is_loaded_exactly(tmp_path_factory, query, found, provenance, rest):
+    result = SearchResult(query, found, provenance, rest)
     path = tmp_path_factory.mktemp("results") / "r.parquet"
     result.save(path)
     loaded = SearchResult.load(path)
@@ -173,3 +183,38 @@ def test_a_newer_file_is_refused(tmp_path):
     table.write_parquet(tmp_path / "new.parquet", metadata=metadata)
     with pytest.raises(ConfigError, match="newer matir_nb"):
         SearchResult.load(tmp_path / "new.parquet")
+
+
+class Pictures:
+    n_images = 1
+    fingerprint = "f00d"
+
+    def has_image(self, image_id):
+        return image_id == "a/b.jpg"
+
+
+def test_a_loaded_result_takes_pictures_from_the_index_that_was_searched(tmp_path):
+    result = SearchResult("q", (a_bare_hit(),), a_provenance(), source=Pictures())
+    result.save(tmp_path / "r.parquet")
+    loaded = SearchResult.load(tmp_path / "r.parquet")
+    assert loaded.source is None
+    assert loaded == result
+    assert loaded.with_source(result.source).source is result.source
+
+
+def test_another_index_is_no_source():
+    other = Pictures()
+    other.fingerprint = "beef"
+    with pytest.raises(IndexMismatchError, match=r"fingerprint 'f00d'.*'beef'"):
+        SearchResult("q", (), a_provenance()).with_source(other)
+
+
+def test_an_index_without_the_image_is_no_source():
+    strange = replace(a_bare_hit(), image_id="strange.png")
+    with pytest.raises(IndexMismatchError, match=r"no image 'strange\.png'"):
+        SearchResult("q", (strange,), a_provenance()).with_source(Pictures())
+
+
+def test_a_page_needs_a_name_that_says_so(tmp_path):
+    with pytest.raises(ConfigError, match=r"ends in \.html"):
+        SearchResult("q", (), a_provenance()).to_html(tmp_path / "page.png")

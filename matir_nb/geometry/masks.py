@@ -58,7 +58,7 @@ def decode(rle: MaskRLE) -> BoolArray:
     >>> decode(encode(np.eye(2, dtype=bool))).tolist()
     [[True, False], [False, True]]
     """
-    result: BoolArray = np.ascontiguousarray(coco.decode(_to_coco(rle)).astype(bool))
+    result: BoolArray = np.ascontiguousarray(_unpacked(_to_coco(rle)).astype(bool))
     return result
 
 
@@ -74,8 +74,23 @@ def decode_many(rles: Sequence[MaskRLE]) -> BoolArray:
     _require_one_size(rles)
     if not rles:
         return np.zeros((0, 0, 0), dtype=bool)
-    stacked = coco.decode([_to_coco(rle) for rle in rles])
+    stacked = _unpacked([_to_coco(rle) for rle in rles])
     return np.ascontiguousarray(stacked.transpose(2, 0, 1).astype(bool))
+
+
+def _unpacked(coded: Any) -> NDArray[np.uint8]:
+    """Return pycocotools' pixels of one mask (H, W) or of several (H, W, n).
+
+    Its own array class lacks numpy 2's `copy` keyword, so numpy asks twice; a Ctrl-C that comes
+    in the first time is lost in a TypeError, which nothing else here can raise.
+    """
+    try:
+        pixels: NDArray[np.uint8] = coco.decode(coded)
+    except TypeError as error:
+        if "copy" not in str(error):
+            raise
+        raise KeyboardInterrupt from error
+    return pixels
 
 
 def area(rle: MaskRLE) -> int:
@@ -201,6 +216,45 @@ def _uncompressed(counts: bytes) -> list[int]:
         message = "runs: expected a finished number at the end, got a truncated one"
         raise ShapeError(message)
     return runs
+
+
+def scale(rle: MaskRLE, height: int, width: int) -> MaskRLE:
+    """Return the mask at another size, read off its runs: the full mask is never unpacked.
+
+    A pixel is inside when at least two of its 2 x 2 sample points are. A mask too thin for that
+    keeps the pixels with any, or, when it lies between all points, its box.
+
+    >>> area(scale(encode(np.ones((6, 4), dtype=bool)), height=3, width=2))
+    6
+    """
+    if rle.size == (height, width):
+        return rle
+    x0, y0, x1, y1 = tight_box_xyxy(rle)
+    rows = _covered(y0, y1, rle.size[0], height)
+    columns = _covered(x0, x1, rle.size[1], width)
+    ends = np.cumsum(_uncompressed(rle.counts))
+    ys = _sample_points(rows, rle.size[0], height)
+    xs = _sample_points(columns, rle.size[1], width)
+    places = xs[:, None] * rle.size[0] + ys[None, :]
+    inside = np.searchsorted(ends, places, side="right") % 2
+    n_inside = inside.reshape(len(columns), 2, len(rows), 2).sum(axis=(1, 3))
+    small = np.zeros((height, width), dtype=bool)
+    if n_inside.size:
+        enough = min(2, int(n_inside.max()))
+        small[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = (n_inside >= enough).T
+    return encode(small)
+
+
+def _covered(low: float, high: float, size: int, new_size: int) -> NDArray[np.intp]:
+    """Return the new pixels of an axis that `low` to `high` touches."""
+    return np.arange(int(low * new_size / size), -int(-high * new_size // size))
+
+
+def _sample_points(pixels: NDArray[np.intp], size: int, new_size: int) -> NDArray[np.intp]:
+    """Return two old pixels for each new one."""
+    quarters = (pixels[:, None] + np.array([0.25, 0.75])) * size / new_size
+    points: NDArray[np.intp] = np.minimum(quarters.astype(np.intp), size - 1).ravel()
+    return points
 
 
 def regions_from_masks(

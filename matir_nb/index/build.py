@@ -7,13 +7,11 @@ the index, and the same call goes on from there. This module knows no model's in
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
-
-from tqdm.auto import tqdm
 
 from matir_nb.config import Preset, preset_named
 from matir_nb.errors import ConfigError, MatirError
@@ -23,6 +21,7 @@ from matir_nb.index.writer import IndexWriter
 from matir_nb.models.base import MaskSource, RegionEncoder
 from matir_nb.models.given_masks import GivenMasks
 from matir_nb.models.registry import load_encoder, load_segmenter
+from matir_nb.progress import Progress, terminal_progress
 from matir_nb.types import ImageRef, Regions, RGBImage
 
 MODEL_IMAGES = 8
@@ -65,7 +64,7 @@ def build(  # noqa: PLR0913 - one optional argument per part that can be replace
     masks: str | Path | Masks | None = None,
     device: str = "auto",
     limits: ImageLimits | None = None,
-    progress: bool | None = None,
+    progress: Progress | None = None,
     encoder: RegionEncoder | None = None,
 ) -> BuildReport:
     """Index a folder of images, or go on with an index that was begun.
@@ -80,7 +79,7 @@ def build(  # noqa: PLR0913 - one optional argument per part that can be replace
         masks: used in place of the segmenter's: a COCO or SAM 2 file, or a mask source.
         device: "auto", "cpu", "cuda" or "mps".
         limits: what a picture may cost; None = the defaults.
-        progress: show a progress bar; None = when standard error is a terminal.
+        progress: called with (files done, files); None = a bar when standard error is a terminal.
         encoder: None = the preset's.
 
     Raises:
@@ -95,8 +94,8 @@ def build(  # noqa: PLR0913 - one optional argument per part that can be replace
     models = _Models(_mask_source(masks, options, device), encoder or load_encoder(options, device))
     made_by = models.made_by(options if masks is None else None)
     writer = IndexWriter.create_or_resume(path, made_by=made_by, preset=asdict(options), root=root)
-    with writer, _progress_bar(len(files), progress) as bar:
-        run = _Run(writer, models, bar)
+    with writer, _reporting(progress) as report:
+        run = _Run(writer, models, _Count(len(files), report))
         new = run.keep_unchanged(files)
         run.index(read_files(new, root=root, limits=limits) if new else iter(()))
         if isinstance(models.masks, GivenMasks) and writer.known and not writer.n_regions:
@@ -128,13 +127,24 @@ class _Models:
         }
 
 
+class _Count:
+    """How many files are done."""
+
+    def __init__(self, total: int, report: Progress) -> None:
+        self._done, self._total, self._report = 0, total, report
+
+    def add(self, n: int) -> None:
+        self._done += n
+        self._report(self._done, self._total)
+
+
 class _Run:
     """One pass over a folder: pictures wait for the models, results wait for the store."""
 
-    def __init__(self, writer: IndexWriter, models: _Models, bar: "tqdm[Any]") -> None:
+    def __init__(self, writer: IndexWriter, models: _Models, count: _Count) -> None:
         self.writer = writer
         self.models = models
-        self.bar = bar
+        self.count = count
         self.skipped: list[SkippedImage] = []
         self.seconds = dict.fromkeys(("read", "masks", "embed", "store"), 0.0)
         self._waiting: list[Picture] = []
@@ -149,7 +159,7 @@ class _Run:
         with self._clock("read"):
             for image_id, file in files.items():
                 if image_id in known and _digest(file) == known[image_id]:
-                    self.bar.update()
+                    self.count.add(1)
                 else:
                     new.append(file)
         return new
@@ -185,7 +195,7 @@ class _Run:
     def _skip(self, item: SkippedImage) -> None:
         self.skipped.append(item)
         self.writer.drop(self.writer.known.keys() & {item.image_id})
-        self.bar.update()
+        self.count.add(1)
 
     def _run_models(self) -> None:
         """Segment and embed what waits: together, or one by one to find the one that fails."""
@@ -194,7 +204,7 @@ class _Run:
             return
         try:
             self._done += self._indexed(pictures)
-            self.bar.update(len(pictures))
+            self.count.add(len(pictures))
         except MatirError as error:
             if len(pictures) == 1:
                 self._skip(SkippedImage(pictures[0][0].image_id, str(error)))
@@ -273,6 +283,5 @@ def _digest(file: Path) -> str | None:
         return None
 
 
-def _progress_bar(n: int, progress: bool | None) -> "tqdm[Any]":  # noqa: FBT001
-    disable = None if progress is None else not progress
-    return tqdm(total=n, unit="image", desc="index", disable=disable)
+def _reporting(progress: Progress | None) -> AbstractContextManager[Progress]:
+    return terminal_progress("index") if progress is None else nullcontext(progress)

@@ -129,8 +129,20 @@ class Index:
         first, n = part.images.row(row)[5:]
         return part.region_vectors[first : first + n].astype(np.float32)
 
-    def load_image(self, image_id: str) -> RGBImage:
+    def has_image(self, image_id: str) -> bool:
+        """Tell whether an image is in the index."""
+        return image_id in self._rows
+
+    def rows_of(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows of images, as in `image_ids`."""
+        return np.array([self._rows[image_id] for image_id in image_ids], np.int64)
+
+    def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
         """Return the image's pixels, upright.
+
+        Args:
+            image_id: one of `image_ids`.
+            max_side: shrink it so that its longer side is at most so many pixels; None = as it is.
 
         Raises:
             ImageError: the file is gone or cannot be read.
@@ -142,7 +154,8 @@ class Index:
                 "give its folder as open(..., images=FOLDER)"
             )
             raise ImageError(message)
-        return load_image(ref.path, ImageLimits(max_pixels=ref.width * ref.height))
+        limits = ImageLimits(max_pixels=ref.width * ref.height)
+        return load_image(ref.path, limits, max_side=max_side)
 
     def verify(self) -> None:
         """Read every file and compare digests.

@@ -5,11 +5,12 @@ module knows no pixels and no scores.
 """
 
 import importlib.util
-from difflib import get_close_matches
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from matir_nb.config import Preset
-from matir_nb.errors import ConfigError, ModelUnavailableError
+from matir_nb.errors import ConfigError, ModelUnavailableError, unknown
 from matir_nb.models.base import Judge, MaskSource, RegionEncoder
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
@@ -31,7 +32,8 @@ def load_segmenter(preset: Preset, device: str = "auto") -> MaskSource:
     _require_packages()
     from matir_nb.models.sam2 import Sam2MaskSource
 
-    return Sam2MaskSource.from_pretrained(folder, preset.masks, device=resolve_device(device))
+    with _quiet_loading():
+        return Sam2MaskSource.from_pretrained(folder, preset.masks, device=resolve_device(device))
 
 
 def load_encoder(preset: Preset, device: str = "auto") -> RegionEncoder:
@@ -45,7 +47,8 @@ def load_encoder(preset: Preset, device: str = "auto") -> RegionEncoder:
     _require_packages()
     from matir_nb.models.alpha_clip import AlphaClipEncoder
 
-    return AlphaClipEncoder.from_pretrained(folder, device=resolve_device(device))
+    with _quiet_loading():
+        return AlphaClipEncoder.from_pretrained(folder, device=resolve_device(device))
 
 
 def load_judge(name: str, encoder: RegionEncoder, device: str = "auto") -> Judge | None:
@@ -70,7 +73,8 @@ def load_judge(name: str, encoder: RegionEncoder, device: str = "auto") -> Judge
     _require_packages()
     from matir_nb.models.qwen_vl import QwenVLJudge
 
-    return QwenVLJudge.from_pretrained(folder, device=resolve_device(device))
+    with _quiet_loading():
+        return QwenVLJudge.from_pretrained(folder, device=resolve_device(device))
 
 
 def find_weights(place: str) -> Path:
@@ -104,7 +108,7 @@ def resolve_device(device: str) -> str:
     """
     kind = device.partition(":")[0]
     if kind not in DEVICES:
-        raise ConfigError(_unknown("device", device, DEVICES))
+        raise ConfigError(unknown("device", device, DEVICES))
     if kind == "cpu":
         return device
     _require_packages()
@@ -124,7 +128,21 @@ def _judge_place(name: str) -> str:
         return TRAINED_JUDGE
     if name.startswith(EMBEDDED) or Path(name).is_dir():
         return name
-    raise ConfigError(_unknown("judge", name, JUDGE_NAMES))
+    raise ConfigError(unknown("judge", name, JUDGE_NAMES))
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Keep transformers from drawing a bar per file: in a notebook each would stay as a widget."""
+    from transformers.utils import logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _require_packages() -> None:
@@ -132,9 +150,3 @@ def _require_packages() -> None:
         if importlib.util.find_spec(package) is None:
             message = f"this model needs the package {package}: pip install {package}"
             raise ModelUnavailableError(message)
-
-
-def _unknown(what: str, name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-    return f"unknown {what} {name!r}: {hint}"

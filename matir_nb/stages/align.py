@@ -40,8 +40,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scored:
-    """A candidate with what stage 2 said of it."""
+class Scored:
+    """A candidate with what stage 2 said of it.
+
+    Attributes:
+        score: the final score.
+        candidate: as stage 1 saw it.
+        judgement: None = not judged.
+        judge_rank: by the judge's logit among the judged; None = not judged.
+    """
 
     score: float
     candidate: Candidate
@@ -49,43 +56,52 @@ class _Scored:
     judge_rank: int | None
 
 
-def align(  # noqa: PLR0913 - one config per stage
+def order(
     candidates: Sequence[Candidate],
     judgements: Sequence[Judgement] | None,
-    index: Index,
     *,
     log_odds: LogOdds,
-    judge_config: JudgeConfig,
-    align_config: AlignConfig,
-    n_hits: int | None = None,
-    box_prompt: BoxPrompt | None = None,
-) -> list[Hit]:
-    """Return hits by final score, best first; equal scores by image id.
+    config: JudgeConfig,
+) -> list[Scored]:
+    """Return all candidates by final score, best first; equal scores by image id.
 
     Args:
         candidates: what stage 1 found.
         judgements: of some or all of them; None = there was no stage 2.
-        index: where they come from.
         log_odds: turns a stage-1 score into log-odds.
-        judge_config: weighs both stages.
-        align_config: how a box becomes a mask.
-        n_hits: only so many; None = all.
-        box_prompt: used in place of the stored masks when `align_config.prompt_sam` is set.
+        config: weighs both stages.
     """
     by_id = {judgement.image_id: judgement for judgement in judgements or ()}
     ranks = judge_ranks(by_id.values())
-    weights = None if judgements is None else judge_config
+    weights = None if judgements is None else config
     scored = []
     for candidate in candidates:
         judgement = by_id.get(candidate.image_id)
         logit = None if judgement is None else judgement.logit
         score = final_score(candidate.stage1_score, logit, log_odds, weights)
-        scored.append(_Scored(score, candidate, judgement, ranks.get(candidate.image_id)))
-    scored.sort(key=lambda item: (-item.score, item.candidate.image_id))
-    prompt = box_prompt if align_config.prompt_sam else None
+        scored.append(Scored(score, candidate, judgement, ranks.get(candidate.image_id)))
+    return sorted(scored, key=lambda item: (-item.score, item.candidate.image_id))
+
+
+def align(
+    scored: Sequence[Scored],
+    index: Index,
+    *,
+    config: AlignConfig,
+    box_prompt: BoxPrompt | None = None,
+) -> list[Hit]:
+    """Return a hit for each of `scored`, in that order, with the mask of what was found.
+
+    Args:
+        scored: best first.
+        index: where they come from.
+        config: how a box becomes a mask.
+        box_prompt: used in place of the stored masks when `config.prompt_sam` is set.
+    """
+    prompt = box_prompt if config.prompt_sam else None
     hits = []
-    for place, item in enumerate(scored[:n_hits]):
-        found = find(item.candidate, item.judgement, index, config=align_config, box_prompt=prompt)
+    for place, item in enumerate(scored):
+        found = find(item.candidate, item.judgement, index, config=config, box_prompt=prompt)
         hits.append(_hit(place + 1, item, found, index))
     return hits
 
@@ -184,7 +200,7 @@ def _stored(regions: Regions, region_id: int) -> Found:
     return Found(region_id, None, (x0, y0, x1, y1), regions.masks[region_id])
 
 
-def _hit(rank: int, item: _Scored, found: Found, index: Index) -> Hit:
+def _hit(rank: int, item: Scored, found: Found, index: Index) -> Hit:
     candidate, judgement = item.candidate, item.judgement
     ref = index.ref_of(candidate.image_id)
     cosines = dict(zip(candidate.region_ids, candidate.region_scores.tolist(), strict=True))

@@ -4,6 +4,8 @@ Exact, over all stored vectors; a few array operations, no Python object per reg
 knows no judge and reads no pixels.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from matir_nb.config import RetrieveConfig
@@ -13,10 +15,23 @@ from matir_nb.models.base import RegionEncoder
 from matir_nb.types import Candidate, FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What stage 1 gives.
+
+    Attributes:
+        candidates: the best images, best first.
+        stage1_scores: (n_images,) float32, of every image of the index, by its row.
+    """
+
+    candidates: tuple[Candidate, ...]
+    stage1_scores: FloatArray
+
+
 def retrieve(
     query: str, index: Index, encoder: RegionEncoder, *, n_images: int, config: RetrieveConfig
-) -> list[Candidate]:
-    """Return the `n_images` best images for `query`, best first.
+) -> Retrieval:
+    """Score every image for `query` and describe the `n_images` best, best first.
 
     Equal scores are ordered by image id. An index with fewer images gives them all.
 
@@ -42,7 +57,7 @@ def retrieve(
             region_scores=kept,
         )
         candidates.append(candidate)
-    return candidates
+    return Retrieval(tuple(candidates), scores)
 
 
 def fuse(best_region: FloatArray, whole_image: FloatArray, config: RetrieveConfig) -> FloatArray:

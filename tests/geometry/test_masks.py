@@ -138,3 +138,46 @@ def test_crowded_code_of_another_tool_is_not_trusted_blindly():
     with pytest.raises(ShapeError, match="expected sum 4"):
         masks.from_compressed(huge, 2, 2)
     assert isinstance(masks.from_compressed(huge, 90, 90), MaskRLE)
+
+
+def test_scaling_agrees_with_averaging_the_pixels():
+    mask = disc(600, 400, centre=(250, 180), radius=120)
+    cover = mask.reshape(100, 6, 100, 4).mean(axis=(1, 3))
+    scaled = masks.decode(masks.scale(masks.encode(mask), 100, 100))
+    assert (scaled == (cover >= 0.5)).mean() > 0.995
+    assert scaled[cover == 1].all()
+    assert not scaled[cover == 0].any()
+
+
+@given(bool_masks, array_shapes(min_dims=2, max_dims=2, max_side=40))
+def test_a_scaled_mask_stays_inside_the_scaled_box(mask, size):
+    scaled = masks.scale(masks.encode(mask), *size)
+    assert scaled.size == size
+    x0, y0, x1, y1 = masks.tight_box_xyxy(masks.encode(mask))
+    sx0, sy0, sx1, sy1 = masks.tight_box_xyxy(scaled)
+    if masks.area(scaled):
+        assert sx0 >= np.floor(x0 * size[1] / mask.shape[1])
+        assert sx1 <= np.ceil(x1 * size[1] / mask.shape[1])
+        assert sy0 >= np.floor(y0 * size[0] / mask.shape[0])
+        assert sy1 <= np.ceil(y1 * size[0] / mask.shape[0])
+
+
+@given(bool_masks)
+def test_a_mask_scaled_to_its_own_size_is_unchanged(mask):
+    rle = masks.encode(mask)
+    assert masks.scale(rle, *mask.shape) is rle
+
+
+def test_an_interrupt_that_numpy_swallows_stays_an_interrupt(monkeypatch):
+    def interrupted(_):
+        raise TypeError("__array__() got an unexpected keyword argument 'copy'")
+
+    monkeypatch.setattr(coco, "decode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        masks.decode(masks.encode(disc()))
+
+
+def test_a_line_one_pixel_wide_survives_scaling():
+    line = np.zeros((300, 300), bool)
+    line[151] = True
+    assert masks.area(masks.scale(masks.encode(line), 100, 100)) >= 100

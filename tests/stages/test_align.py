@@ -5,7 +5,7 @@ import pytest
 
 from matir_nb.config import AlignConfig, JudgeConfig
 from matir_nb.geometry.masks import encode, regions_from_masks
-from matir_nb.stages.align import Found, align, final_score, find, judge_ranks, match_box
+from matir_nb.stages.align import Found, align, final_score, find, judge_ranks, match_box, order
 from matir_nb.types import Candidate, ImageRef, Judgement, LogOdds, MaskRLE
 
 LEFT, RIGHT = (0.0, 0.0, 4.0, 8.0), (4.0, 0.0, 8.0, 8.0)
@@ -46,16 +46,9 @@ def said(image_id: str, logit: float, *, box=None, region=None) -> Judgement:
     return Judgement(image_id, 0.9 if logit > 0 else 0.1, logit, box, region, "words")
 
 
-def run(candidates, judgements, **options):
-    return align(
-        candidates,
-        judgements,
-        TwoHalves(),
-        log_odds=STAGE1,
-        judge_config=STAGE2,
-        align_config=options.pop("align_config", AlignConfig()),
-        **options,
-    )
+def run(candidates, judgements, *, align_config=None, n_hits=None, **options):
+    scored = order(candidates, judgements, log_odds=STAGE1, config=STAGE2)
+    return align(scored[:n_hits], TwoHalves(), config=align_config or AlignConfig(), **options)
 
 
 def test_without_a_judge_the_score_is_stage_1_in_log_odds():

@@ -25,7 +25,7 @@ def gallery(tmp_path_factory):
     build(folder / "scenes", folder / "i.matir", masks=OracleMaskSource(scenes), encoder=encoder)
     index = Index.open(folder / "i.matir")
     config = RetrieveConfig()
-    return index, retrieve(QUERY, index, encoder, n_images=10, config=config)
+    return index, retrieve(QUERY, index, encoder, n_images=10, config=config).candidates
 
 
 def test_the_best_candidates_are_judged_in_chunks(gallery):

@@ -43,7 +43,7 @@ def unit(cosine: float) -> np.ndarray:
 
 def search(index: Index, n_images: int = 10, **options: float):
     config = RetrieveConfig(**{"region_weight": 0.75, "image_weight": 0.25} | options)
-    return retrieve("x", index, TwoWords(), n_images=n_images, config=config)
+    return retrieve("x", index, TwoWords(), n_images=n_images, config=config).candidates
 
 
 def test_the_score_is_the_weighted_sum_of_best_region_and_whole_image(tmp_path):
@@ -80,4 +80,4 @@ def test_only_the_m_best_regions_are_kept_and_ties_go_to_the_first(tmp_path):
 
 
 def test_nothing_is_found_in_an_empty_index(tmp_path):
-    assert search(an_index(tmp_path, {})) == []
+    assert search(an_index(tmp_path, {})) == ()
