@@ -1,0 +1,61 @@
+/** Which rows of the table are shown, in which order, and the words that say so. */
+
+import { count, plural } from "./format";
+import type { Columns } from "./protocol";
+import type { Session } from "./session";
+
+export interface Choice {
+  order: "final" | "stage1";
+  /** Rows with a lower final score are hidden; null = none. */
+  minScore: number | null;
+  hideAbstained: boolean;
+}
+
+/** The rows that the session's traits show, first to last; none without a result. */
+export function rowsOf(session: Session): number[] {
+  if (session.result === null) return [];
+  return shownRows(session.result.columns, {
+    order: session.get("order"),
+    minScore: session.get("min_score"),
+    hideAbstained: session.get("hide_abstained"),
+  });
+}
+
+/** The rows to show, first to last. */
+export function shownRows(columns: Columns, choice: Choice): number[] {
+  const rows = columns.image_id.map((_, row) => row).filter((row) => isShown(columns, row, choice));
+  if (choice.order === "final") return rows;
+  const rank = (row: number): number => columns.stage1_rank[row] ?? 0;
+  return rows.sort((a, b) => rank(a) - rank(b));
+}
+
+function isShown(columns: Columns, row: number, { minScore, hideAbstained }: Choice): boolean {
+  if (hideAbstained && columns.abstained[row] === 1) return false;
+  return minScore === null || (columns.final_score[row] ?? 0) >= minScore;
+}
+
+/** Row -> position in `rows`; -1 = hidden. */
+export function positionsOf(rows: readonly number[], n: number): Int32Array {
+  const positions = new Int32Array(n).fill(-1);
+  rows.forEach((row, position) => {
+    positions[row] = position;
+  });
+  return positions;
+}
+
+/**
+ * The rows before and after `row`; null = there is none. A row that a filter hides has the
+ * first shown row after it.
+ */
+export function neighbours(rows: number[], row: number): [number | null, number | null] {
+  const place = rows.indexOf(row);
+  if (place < 0) return [null, rows[0] ?? null];
+  return [rows[place - 1] ?? null, rows[place + 1] ?? null];
+}
+
+/** "showing 1–24 of 688 hits · 312 hidden by filters"; positions from 0. */
+export function countsText(first: number, last: number, n: number, hidden: number): string {
+  const seen =
+    n === 0 ? "no hits" : `${count(first + 1)}–${count(last + 1)} of ${plural(n, "hit")}`;
+  return `showing ${seen}${hidden === 0 ? "" : ` · ${count(hidden)} hidden by filters`}`;
+}
