@@ -4,11 +4,13 @@ Tables are escaped for the terminal; JSON and CSV are exact. This module knows n
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
+from matir_nb.exports.marks import with_marks
 from matir_nb.printing import number, printable, shorten, table
 from matir_nb.results import SearchResult
 from matir_nb.types import Hit
@@ -30,39 +32,48 @@ HEAD = (
     "align_iou",
     "mask_box",
     "answer",
+    "mark",
 )
-LEFT = ("image", "answer")
+LEFT = ("image", "answer", "mark")
 BOX_COLUMNS = ("judged_box_xyxy", "box_xyxy")
 
 
-def to_table(result: SearchResult) -> str:
+def to_table(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> str:
     """Return a table with one line per hit and every stage's score; "-" = nothing there.
 
     Columns: final score, stage 1's rank, score, best region cosine and whole-image cosine, the
     judge's rank, probability and logit, the region shown, its IoU with the judge's box, the
-    mask's box (x0,y0,x1,y1) and the judge's words. Columns that are empty throughout are left out.
+    mask's box (x0,y0,x1,y1) and the judge's words, and `marks` (image id -> mark). Columns that
+    are empty throughout are left out.
     """
     if not result.hits:
         return "no hits"
-    rows = [_cells(hit) for hit in result.hits]
+    known = marks or {}
+    rows = [[*_cells(hit), printable(known.get(hit.image_id, "-"))] for hit in result.hits]
     kept = [i for i, name in enumerate(HEAD) if name == "rank" or any(r[i] != "-" for r in rows)]
     head = [HEAD[i] for i in kept]
     return table(head, [[row[i] for i in kept] for row in rows], left=LEFT)
 
 
-def to_json(result: SearchResult) -> str:
-    """Return query, hits (boxes as lists, masks as COCO RLE with text counts) and provenance."""
+def to_json(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> str:
+    """Return query, hits (boxes as lists, masks as COCO RLE with text counts) and provenance.
+
+    With `marks` (image id -> mark) every hit has a "mark", null where it bears none.
+    """
     document = {
         "query": result.query,
-        "hits": [_plain(hit) for hit in result.hits],
+        "hits": [_plain(hit) | _mark(hit, marks) for hit in result.hits],
         "provenance": asdict(result.provenance),
     }
     return json.dumps(document, ensure_ascii=False, indent=1)
 
 
-def to_csv(result: SearchResult) -> str:
-    """Return the result's table; a box becomes four columns, mask counts become text."""
-    frame = result.to_polars()
+def to_csv(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> str:
+    """Return the result's table; a box becomes four columns, mask counts become text.
+
+    With `marks` (image id -> mark) there is a column "mark", empty where a hit bears none.
+    """
+    frame = with_marks(result.to_polars(), marks)
     corners = [
         pl.col(name).arr.get(i).alias(f"{name.removesuffix('_xyxy')}_{corner}")
         for name in BOX_COLUMNS
@@ -101,3 +112,7 @@ def _plain(hit: Hit) -> dict[str, Any]:
     mask = hit.mask
     counts = None if mask is None else {"size": list(mask.size), "counts": mask.counts.decode()}
     return values | {"mask": counts}
+
+
+def _mark(hit: Hit, marks: Mapping[str, str] | None) -> dict[str, str | None]:
+    return {} if marks is None else {"mark": marks.get(hit.image_id)}

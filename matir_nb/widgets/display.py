@@ -1,0 +1,70 @@
+"""How a result shows itself in a notebook: a static picture, then the grid.
+
+The picture and the table in plain text are all that GitHub, nbviewer and a notebook without its
+kernel can show. Outside a kernel the result is a table of text.
+"""
+
+import logging
+import sys
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+
+from matir_nb.errors import MatirError
+from matir_nb.exports.contact_sheet import preview_jpeg
+from matir_nb.home.settings import Settings, load
+from matir_nb.printing import printable
+from matir_nb.results import SearchResult
+from matir_nb.types import Hit, RGBImage
+from matir_nb.widgets.fallback import as_text
+from matir_nb.widgets.grid import ResultGrid
+
+LOG = logging.getLogger(__name__)
+LOG.addHandler(logging.NullHandler())
+
+PREVIEW_BYTES = 72_000
+"""A notebook keeps the picture as base64, a third larger: with the tables it is below 150 KB."""
+PREVIEW_SIDE = 344
+"""Twice the width of a tile there: sharp after its own scaling."""
+MAX_ALT = 200
+
+
+def display_result(result: SearchResult, settings: Settings | None = None) -> None:
+    """Show `result` where the code runs: in a notebook a picture and the grid, else a table.
+
+    Args:
+        result: of a search.
+        settings: None = the user's. `preview` "auto" leaves a picture where the result has a
+            source of pictures, "always" a table of text where it has none, "never" nothing.
+    """
+    shell = get_ipython()
+    if shell is None or getattr(shell, "kernel", None) is None:  # a terminal's IPython has none
+        sys.stdout.write(f"{as_text(result)}\n")
+        return
+    chosen = load() if settings is None else settings
+    grid = ResultGrid(result, tile_px=chosen.tile_px)
+    if chosen.preview == "always" or (chosen.preview == "auto" and result.source is not None):
+        shell.display_pub.publish(*preview(result))
+    shell.display_pub.publish(*grid._repr_mimebundle_())
+
+
+def preview(result: SearchResult) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a picture of the best hits with a table as text, and metadata, by MIME type.
+
+    Without pictures there is only the text; it says why.
+    """
+    texts = {"text/plain": as_text(result)}
+    if result.source is None or not result.hits:
+        return texts, {}
+    source = result.source
+
+    def small(hit: Hit) -> RGBImage:
+        return source.load_image(hit.image_id, max_side=PREVIEW_SIDE)
+
+    try:
+        picture = preview_jpeg(result, small, max_bytes=PREVIEW_BYTES)
+    except MatirError as error:
+        LOG.warning("no preview of %r: %s", result, error)
+        return {"text/plain": f"{texts['text/plain']}\nno picture: {error}"}, {}
+    alt = f"matir preview: {printable(result.query)[:MAX_ALT]}"
+    return {"image/jpeg": picture, **texts}, {"image/jpeg": {"alt": alt}}

@@ -1,0 +1,25 @@
+"""The ranked images as a grid."""
+
+from typing import Any
+
+from traitlets import Unicode
+
+from matir_nb.results import SearchResult
+from matir_nb.widgets.base import ResultView
+
+
+class ResultGrid(ResultView):
+    """The hits as tiles: picture, mask, box and every stage's score.
+
+    What is picked and marked there is read here: `selection`, `selected`, `marks`, `to_polars()`.
+    """
+
+    _kind = Unicode("grid", read_only=True, help="Which view the browser makes.").tag(sync=True)
+
+    def __init__(self, result: SearchResult, **traits: Any) -> None:
+        """Show `result`; `traits` are those of `ResultView`, e.g. ``tile_px=240``.
+
+        Raises:
+            ConfigError: an option is unknown or has a value that it cannot take.
+        """
+        super().__init__(result, **traits)
