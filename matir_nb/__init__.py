@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from matir_nb.version import __version__
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from matir_nb.config import (
         PRESETS,
         AlignConfig,
@@ -45,9 +47,10 @@ if TYPE_CHECKING:
     from matir_nb.index.build import BuildReport, build
     from matir_nb.index.store import Index
     from matir_nb.models.base import Judge, JudgeInput, MaskSource, RegionEncoder
-    from matir_nb.results import HIT_SCHEMA, SearchResult
+    from matir_nb.results import HIT_SCHEMA, SearchResult, Source
     from matir_nb.types import (
         Candidate,
+        Histogram,
         Hit,
         ImageRef,
         Judgement,
@@ -56,6 +59,10 @@ if TYPE_CHECKING:
         QueryTruth,
         Regions,
     )
+    from matir_nb.widgets.flow import StageFlow
+    from matir_nb.widgets.grid import ResultGrid
+    from matir_nb.widgets.inspector import Inspector
+    from matir_nb.widgets.search_box import SearchBox
 
 __all__ = [
     "HIT_SCHEMA",
@@ -67,6 +74,7 @@ __all__ = [
     "Candidate",
     "ConfigError",
     "Engine",
+    "Histogram",
     "Hit",
     "ImageError",
     "ImageLimits",
@@ -75,6 +83,7 @@ __all__ = [
     "IndexCorruptError",
     "IndexMismatchError",
     "IndexNotFoundError",
+    "Inspector",
     "Judge",
     "JudgeConfig",
     "JudgeInput",
@@ -90,9 +99,13 @@ __all__ = [
     "QueryTruth",
     "RegionEncoder",
     "Regions",
+    "ResultGrid",
     "RetrieveConfig",
+    "SearchBox",
     "SearchResult",
     "ShapeError",
+    "Source",
+    "StageFlow",
     "__version__",
     "build",
     "open",
@@ -107,8 +120,12 @@ _PLACES = {
     "index.build": "BuildReport build",
     "index.store": "Index",
     "models.base": "Judge JudgeInput MaskSource RegionEncoder",
-    "results": "HIT_SCHEMA SearchResult",
-    "types": "Candidate Hit ImageRef Judgement MaskRLE Provenance QueryTruth Regions",
+    "results": "HIT_SCHEMA SearchResult Source",
+    "types": "Candidate Histogram Hit ImageRef Judgement MaskRLE Provenance QueryTruth Regions",
+    "widgets.flow": "StageFlow",
+    "widgets.grid": "ResultGrid",
+    "widgets.inspector": "Inspector",
+    "widgets.search_box": "SearchBox",
 }
 
 
@@ -125,3 +142,17 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """Return the public names."""
     return sorted(__all__)
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """Add ``%matir`` to IPython: called by ``%load_ext matir_nb``."""
+    from matir_nb.notebook.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: "InteractiveShell") -> None:
+    """Take ``%matir`` away again: called by ``%unload_ext matir_nb``."""
+    from matir_nb.notebook.magics import unload
+
+    unload(shell)

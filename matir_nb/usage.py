@@ -1,14 +1,15 @@
-"""An argparse parser that raises instead of exiting, and offers the nearest name."""
+"""An argparse parser that raises instead of exiting, and hints that offer the nearest name."""
 
 import argparse
 import re
-from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, unknown
 
 NUMBER = re.compile(r"-\.?\d")
+WORDS_HINT = "; words of a query that start with '-' go last, after --"
 
 
 class UsageError(ConfigError):
@@ -24,8 +25,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         """Take what `argparse.ArgumentParser` takes."""
-        super().__init__(**{"allow_abbrev": False} | options)
+        mine: dict[str, Any] = {
+            "allow_abbrev": False,
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+        }
+        super().__init__(**mine | options)
         self.commands: dict[str, Parser] = {}
+        self.takes_words = False
+        self.helps_alone = False
 
     def error(self, message: str) -> NoReturn:
         """Raise `UsageError`."""
@@ -52,6 +59,8 @@ class Parser(argparse.ArgumentParser):
 
     def _check_command(self, words: Sequence[str]) -> None:
         if not words:
+            if self.helps_alone:
+                self.print_help()
             self.error(f"give a command: {', '.join(self.commands)}")
         if words[0].startswith("-"):
             self._check_options(words[:1])
@@ -68,27 +77,36 @@ class Parser(argparse.ArgumentParser):
             if not name.startswith("-") or name == "-" or NUMBER.match(name) or name in known:
                 continue
             if name.startswith("--") or not name.startswith(short):
-                self.error(unknown("option", name, [o for o in known if o.startswith("--")]))
+                hint = WORDS_HINT if self.takes_words else ""
+                long = [option for option in known if option.startswith("--")]
+                self.error(unknown("option", name, long) + hint)
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """Return a message that offers the nearest of the known names.
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """An argparse type that takes one of `names`.
 
-    >>> unknown("command", "serach", ["index", "search"])
-    "unknown command 'serach': did you mean 'search'?"
+    Attributes:
+        what: what a name is the name of.
+        names: those allowed.
     """
-    names = list(known)
-    near = get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
-    return f"unknown {what} {name!r}: {hint}"
 
+    what: str
+    names: tuple[str, ...]
 
-def one_of(what: str, names: Sequence[str]) -> Callable[[str], str]:
-    """Return an argparse type that takes one of `names`."""
-
-    def check(value: str) -> str:
-        if value not in names:
-            raise argparse.ArgumentTypeError(unknown(what, value, names))
+    def __call__(self, value: str) -> str:
+        """Return `value`, or raise an error that offers the nearest name."""
+        if value not in self.names:
+            raise argparse.ArgumentTypeError(unknown(self.what, value, self.names))
         return value
 
-    return check
+
+def one_of(what: str, names: Iterable[str]) -> OneOf:
+    """Return an argparse type that takes one of `names`."""
+    return OneOf(what, tuple(names))
+
+
+def completed(action: argparse.Action, by: str) -> argparse.Action:
+    """Say what completes an argument: "index", "result", "setting", "value" or "command"."""
+    action.completed_by = by  # type: ignore[attr-defined]
+    return action

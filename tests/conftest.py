@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 REPOSITORY = Path(__file__).parents[1]
+collect_ignore_glob = ["*conftest.py"]
+"""Looked through for doctests, a second conftest.py would be a second module of one name."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep settings and registered indexes of the tests away from the user's."""
+    before = os.environ.get("MATIR_HOME")
+    os.environ["MATIR_HOME"] = str(tmp_path_factory.mktemp("home"))
+    yield
+    os.environ.pop("MATIR_HOME")
+    if before is not None:
+        os.environ["MATIR_HOME"] = before
 
 
 @pytest.fixture(autouse=True)

@@ -16,12 +16,17 @@ import matir_nb
 PACKAGE = Path(matir_nb.__file__).parent
 
 TABLE = """
+0 printing
 0 errors
 0 version
-0 printing
 0 usage
 0 types                     numpy
 0 config
+1 home.folder
+1 home.settings
+1 home.registered
+1 notebook.line
+0 progress                  tqdm IPython
 1 image_worker              numpy PIL
 1 image_process             numpy
 1 geometry.boxes            numpy
@@ -31,6 +36,7 @@ TABLE = """
 1 geometry.relations        numpy
 2 images                    numpy PIL
 2 results                   numpy polars
+2 terms
 2 models.base               numpy
 2 models.answers
 2 models.clauses
@@ -56,25 +62,54 @@ TABLE = """
 3 models.qwen_vl            numpy PIL torch transformers
 3 models.given_masks        numpy PIL
 3 models.structured         numpy
-3 models.registry           torch
+3 models.registry           torch transformers
 3 index.store               numpy polars
-4 index.build               tqdm
+4 index.build
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy
 4 evaluation.arms
 5 evaluation.gallery        PIL tqdm
-5 engine
-5 contact_sheet             numpy PIL
-5 exports                   polars
+5 engine                    numpy
+5 engines
+5 exports.drawing           numpy PIL
+5 exports.contact_sheet     PIL
 5 doctor
+5 exports.atomic            polars
+5 widgets.built             anywidget
+5 exports.marks             polars
+5 exports.text              polars
+5 exports.explain           numpy
+5 widgets.table
+5 widgets.thumbnails        PIL
+5 widgets.payload
+6 exports.coco
+6 exports.page
+6 exports.others            numpy fiftyone supervision
+6 exports.files             polars PIL
+6 widgets.fallback
+6 widgets.jobs
+6 widgets.requests
+6 widgets.values            traitlets
+6 widgets.base              anywidget traitlets polars
+6 widgets.grid              traitlets
+6 widgets.inspector         traitlets
+6 widgets.flow              traitlets
+6 widgets.search_box        traitlets
+6 widgets.display           IPython
 6 evaluation.run            numpy polars tqdm
 6 evaluation.scene_report   polars
 6 demo
-7 actions                   tqdm
-7 commands
+7 commands.session
+7 commands.on_indexes       polars
+7 commands.on_results
+7 commands.arguments
+7 commands.tree
 8 cli
-8 __init__
+8 notebook.completion       IPython
+8 notebook.face             IPython
+8 notebook.magics           IPython traitlets
+9 __init__                  IPython
 """
 
 
@@ -183,3 +218,23 @@ def test_a_wrong_import_is_found(module, source, message):
 def test_right_imports_pass():
     source = "import json\nimport numpy.typing\nfrom matir_nb.types import MaskRLE\n"
     assert violations("geometry.masks", source) == []
+
+
+def doors():
+    """Yield the modules that `results` opens by name, for what is made of a result."""
+    tree = ast.parse(SOURCES["results"].read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_above":
+            yield node.args[0].value
+
+
+def test_the_doors_of_a_result_lead_up_to_views_and_files_only():
+    opened = set(doors())
+    assert opened
+    assert {name.partition(".")[0] for name in opened} == {"exports", "widgets"}
+    assert all(ROWS[name].rank > ROWS["results"].rank for name in opened)
+
+
+def test_nothing_else_imports_by_name():
+    by_name = {m for m, path in SOURCES.items() if "import_module(" in path.read_text()}
+    assert by_name == {"__init__", "results"}

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,15 +14,23 @@ import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
 from PIL import Image
 
-from matir_nb import actions, cli
+from matir_nb import cli
 from matir_nb.errors import ConfigError, ModelUnavailableError
 from matir_nb.evaluation import scene_report
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.evaluation.gallery import write_gallery
+from matir_nb.home import settings
 from matir_nb.results import HIT_SCHEMA, SearchResult
 
 N = 20
 QUERY = ["orange", "crescent"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Keep names and settings of the tests away from the user's."""
+    monkeypatch.setenv("MATIR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +113,7 @@ def test_without_a_judge_its_columns_are_left_out(index, capsys):
     out, _ = capsys.readouterr()
     assert "stage1#" in out
     assert "logit" not in out.splitlines()[0]
-    assert len(out.splitlines()) == 2 + actions.K
+    assert len(out.splitlines()) == 2 + settings.Settings().k
 
 
 def test_json_csv_and_parquet_hold_the_same_hits(index, tmp_path, capsys):
@@ -133,16 +142,170 @@ def test_the_output_file_decides_the_format(index, tmp_path, capsys):
     assert json.loads(target.read_text())["query"] == "orange crescent"
 
 
-def test_show_draws_a_search_and_a_saved_result_alike(index, tmp_path, capsys):
-    saved, one, two = (tmp_path / name for name in ("r.parquet", "one.png", "two.png"))
-    base = [*QUERY, "--index", str(index), "-k", "3"]
-    assert cli.main(["search", *base, "-o", str(saved)]) == 0
-    assert cli.main(["show", *base, "-o", str(one)]) == 0
-    show = ["show", "--result", str(saved), "--index", str(index), "-o", str(two)]
-    assert cli.main(show) == 0
-    assert "3 hits" in capsys.readouterr().out
-    with Image.open(one) as first, Image.open(two) as second:
-        assert (np.asarray(first) == np.asarray(second)).all()
+def test_a_sheet_of_a_search_and_of_its_saved_result_are_alike(index, tmp_path, capsys):
+    saved, one, two, last = (tmp_path / f"{n}" for n in ("r.parquet", "1.png", "2.png", "3.png"))
+    search = ["search", *QUERY, "--index", str(index), "-k", "3"]
+    assert cli.main([*search, "-o", str(saved)]) == 0
+    assert cli.main([*search, "-o", str(one)]) == 0
+    assert cli.main(["show", str(saved), "-i", str(index), "-o", str(two)]) == 0
+    assert cli.main(["show", "LAST", "-i", str(index), "-o", str(last)]) == 0
+    assert capsys.readouterr().out.count("3 hits") == 2
+    pictures = [np.asarray(Image.open(path)) for path in (one, two, last)]
+    assert (pictures[0] == pictures[1]).all()
+    assert (pictures[0] == pictures[2]).all()
+
+
+def test_show_of_one_rank_is_a_sheet_of_one_hit(index, tmp_path):
+    cli.main(["search", *QUERY, "-k", "3"])
+    for argv in (["--rank", "2"], []):
+        assert cli.main(["show", "LAST", *argv, "-o", str(tmp_path / f"{len(argv)}.png")]) == 0
+    with Image.open(tmp_path / "2.png") as one, Image.open(tmp_path / "0.png") as three:
+        assert one.width == three.width
+        cli.main(["search", *QUERY, "-k", "8"])
+        cli.main(["show", "LAST", "--columns", "2", "-o", str(tmp_path / "narrow.png")])
+        with Image.open(tmp_path / "narrow.png") as narrow:
+            assert narrow.height > three.height
+            assert narrow.width < three.width
+
+
+def test_explain_adds_up_and_names_every_region(gallery, index, capsys):
+    cli.main(["search", *QUERY, "-k", "3"])
+    capsys.readouterr()
+    assert cli.main(["explain", "LAST", "--rank", "2"]) == 0
+    out, _ = capsys.readouterr()
+    blocks = out.split("\n\n")
+    for block in (blocks[2], blocks[4]):
+        _, _, *terms, total = [line.split() for line in block.splitlines()]
+        *values, whole = [float(words[-1].replace("−", "-")) for words in [*terms, total]]
+        assert sum(values) == pytest.approx(whole, abs=2e-3)
+    scene_id = out.split(".png")[0]
+    scene = next(s for s in gallery[1] if s.scene_id == scene_id)
+    rows = blocks[5].splitlines()[2:-1]
+    assert len(rows) == len(scene.objects)
+    assert sum(row.lstrip().startswith("*") for row in rows) == 1
+    assert "answer: 'yes, region" in out
+
+
+def test_flow_lists_ranks_and_seconds_by_stage(index, tmp_path, capsys):
+    saved = tmp_path / "r.parquet"
+    cli.main(["search", *QUERY, "-k", "3", "-o", str(saved)])
+    capsys.readouterr()
+    assert cli.main(["flow", "LAST"]) == 0
+    out, _ = capsys.readouterr()
+    result = SearchResult.load(saved)
+    rows = [line.split() for line in out.splitlines()[2:5]]
+    assert [row[:3] for row in rows] == [
+        [str(h.stage1_rank), str(h.judge_rank), str(h.rank)] for h in result
+    ]
+    assert [line.split()[0] for line in out.splitlines()[6:]] == ["retrieve", "judge", "align"]
+
+
+def test_export_writes_by_the_ending_and_replaces_only_when_told(index, fails, tmp_path, capsys):
+    cli.main(["search", *QUERY, "-k", "3"])
+    capsys.readouterr()
+    target = tmp_path / "hits.csv"
+    assert cli.main(["export", "LAST", str(target)]) == 0
+    assert capsys.readouterr().out == f"3 hits: {target}\n"
+    first = target.read_text()
+    assert len(list(csv.DictReader(io.StringIO(first)))) == 3
+    target.write_text("mine")
+    line = fails("export", "LAST", target)
+    assert "is there already: give another name, or --overwrite" in line
+    assert target.read_text() == "mine"
+    assert cli.main(["export", "LAST", str(target), "--overwrite"]) == 0
+    assert target.read_text() == first
+
+
+# names
+
+
+def test_an_indexed_folder_has_a_name_and_is_current(gallery, models, tmp_path, capsys):
+    images = gallery[0] / "images"
+    out = ["--out", str(tmp_path / "my scenes.matir")]
+    assert cli.main(["index", str(images), *out]) == 0
+    assert cli.main(["index", str(images), "--out", str(tmp_path / "b.matir"), "--name", "B"]) == 0
+    capsys.readouterr()
+    assert cli.main(["list"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [(row[0], row[1], row[2], row[4]) for row in rows] == [
+        ("B", "yes", str(N), "yes"),
+        ("my-scenes", "no", str(N), "yes"),
+    ]
+    assert cli.main(["open", "my-scenes"]) == 0
+    assert cli.main(["status"]) == 0
+    assert str(tmp_path / "my scenes.matir") in capsys.readouterr().out
+    assert cli.main(["search", *QUERY, "-k", "1"]) == 0
+    assert cli.main(["search", *QUERY, "-k", "1", "-i", "B"]) == 0
+    assert (tmp_path / "my scenes.matir/cache/last.parquet").is_file()
+    assert (tmp_path / "b.matir/cache/last.parquet").is_file()
+
+
+def test_the_index_is_put_beside_the_folder(gallery, models, tmp_path, capsys):
+    folder = tmp_path / "holidays"
+    folder.mkdir()
+    picture = next(iter((gallery[0] / "images").iterdir()))
+    (folder / picture.name).write_bytes(picture.read_bytes())
+    assert cli.main(["index", str(folder)]) == 0
+    assert "current index: holidays" in capsys.readouterr().out
+    assert (tmp_path / "holidays.matir/manifest.json").is_file()
+
+
+def test_a_name_can_be_forgotten_and_an_index_that_is_gone_is_listed_as_such(
+    index, tmp_path, capsys
+):
+    copy = copied(index, tmp_path)
+    assert cli.main(["open", str(copy), "--name", "copy"]) == 0
+    (copy / "manifest.json").unlink()
+    capsys.readouterr()
+    assert cli.main(["list"]) == 0
+    (row,) = [ln.split() for ln in capsys.readouterr().out.splitlines() if ln.startswith("copy")]
+    assert row[:5] == ["copy", "yes", "-", "-", "no"]
+    assert cli.main(["list", "--forget", "copy"]) == 0
+    out, err = capsys.readouterr()
+    assert "copy" not in out
+    assert str(copy) in err
+
+
+def test_a_name_of_another_index_is_refused_before_the_work(index, fails, gallery, models):
+    images = gallery[0] / "images"
+    argv = ["index", images, "--out", images.parent / "other.matir", "--name", "scenes"]
+    assert "the name 'scenes' belongs to the index at" in fails(*argv)
+    assert not (images.parent / "other.matir").exists()
+
+
+def test_a_home_that_cannot_be_written_costs_only_the_name(gallery, models, tmp_path, capsys, home):
+    home.write_text("a file, no folder")
+    argv = ["index", str(gallery[0] / "images"), "--out", str(tmp_path / "x.matir")]
+    assert cli.main(argv) == 0
+    out, err = capsys.readouterr()
+    assert f"{N} images" in out
+    assert "the index has no name" in err
+
+
+def test_a_result_that_cannot_be_kept_as_last_is_said(index, tmp_path, capsys):
+    copy = copied(index, tmp_path)
+    if (copy / "cache").exists():
+        shutil.rmtree(copy / "cache")
+    (copy / "cache").write_text("a file, no folder")
+    assert cli.main(["search", *QUERY, "-i", str(copy), "--no-judge", "-k", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert "rank" in out
+    assert "LAST is not kept for later" in err
+
+
+# settings
+
+
+def test_a_setting_is_kept_and_used(index, capsys, monkeypatch):
+    assert cli.main(["config", "k", "5"]) == 0
+    assert capsys.readouterr().out.split() == ["k", "5"]
+    cli.main(["search", *QUERY, "--stage", "1"])
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 5
+    monkeypatch.setenv("MATIR_K", "4")
+    assert cli.main(["config", "k", "6"]) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == ["k", "4"]
+    assert "MATIR_K=4 in the environment wins" in err
 
 
 def test_status_lists_models_and_every_skipped_file(gallery, models, tmp_path, capsys):
@@ -159,6 +322,10 @@ def test_status_lists_models_and_every_skipped_file(gallery, models, tmp_path, c
     assert "oracle-encoder" in out
     assert "broken\\x1b[31m.jpg: " in out
     assert "\x1b" not in out
+    assert cli.main(["status", str(tmp_path / "m.matir"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["n_images"], facts["images_are_there"], facts["is_verified"]) == (1, True, False)
+    assert facts["skipped"].keys() == {"broken\x1b[31m.jpg"}
 
 
 def test_eval_prints_and_writes_every_arm(gallery, models, tmp_path, capsys, monkeypatch):
@@ -334,29 +501,64 @@ def test_an_output_that_cannot_be_written(fails, index, tmp_path):
 
 def test_a_saved_result_that_is_none(fails, tmp_path):
     (tmp_path / "r.parquet").write_bytes(b"PAR1 no PAR1")
-    show = ["show", "-o", tmp_path / "x.png", "--images", tmp_path, "--result"]
-    assert "no saved result" in fails(*show, tmp_path / "r.parquet")
-    assert "no saved result" in fails(*show, tmp_path / "gone.parquet")
+    for name in ("r.parquet", "gone.parquet"):
+        assert "no saved result" in fails("show", tmp_path / name, "-o", tmp_path / "x.png")
+
+
+def test_a_result_of_another_index(fails, index, models, gallery, tmp_path, capsys):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for picture in sorted((gallery[0] / "images").iterdir())[:2]:
+        (folder / picture.name).write_bytes(picture.read_bytes())
+    cli.main(["search", *QUERY, "-i", str(index), "-o", str(tmp_path / "r.parquet")])
+    cli.main(["index", str(folder)])
+    capsys.readouterr()
+    line = fails("flow", tmp_path / "r.parquet")
+    assert "open the index that was searched, with -i" in line
+    assert "-i NAME|PATH" in line
+
+
+def test_a_result_without_an_index_has_ranks_but_no_pictures(fails, index, home, tmp_path, capsys):
+    saved = tmp_path / "r.parquet"
+    cli.main(["search", *QUERY, "-k", "2", "-i", str(index), "-o", str(saved)])
+    (home / "indexes.json").unlink()
+    capsys.readouterr()
+    assert cli.main(["flow", str(saved)]) == 0
+    assert cli.main(["explain", str(saved)]) == 0
+    assert "regions: not known without the index" in capsys.readouterr().out
+    for command in (["show", saved, "-o"], ["export", saved]):
+        assert "needs its images" in fails(*command, tmp_path / "x.png")
 
 
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        ([], "give a command: index, search"),
         (["serach", "red"], "did you mean 'search'?"),
         (["eval", "scene"], "did you mean 'scenes'?"),
         (["eval"], "give a command: scenes"),
         (["--versoin"], "did you mean '--version'?"),
         (["search", "red", "--idnex", "x"], "did you mean '--index'?"),
         (["search", "red", "--ind", "x"], "did you mean '--index'?"),
-        (["search", "red"], "required: --index"),
+        (["search", "red"], "no index is current"),
+        (["search"], "the query is empty"),
+        (["search", "--red"], "go last, after --"),
+        (["search", "red", "-o", "hits"], "the ending says what is written"),
+        (["search", "red", "--stage", "3"], "unknown stage '3'"),
+        (["search", "red", "--stage", "1", "--judge", "y"], "not allowed with"),
+        (["help", "serach"], "did you mean 'search'?"),
+        (["config", "tile"], "did you mean 'tile_px'?"),
+        (["config", "k", "none"], "k = 'none' is not allowed"),
+        (["open", "x"], "no index is known by name yet"),
+        (["explain", "LSAT"], "did you mean 'LAST'?"),
+        (["explain", "LAST"], "no index is current"),
         (["search", "red", "--index", "x", "--format", "jsn"], "did you mean 'json'?"),
         (["search", "red", "--index", "x", "-k", "many"], "invalid int value: 'many'"),
         (["search", "red", "--index", "x", "--format", "parquet"], "-o FILE.parquet"),
         (["search", "red", "--index", "x", "--no-judge", "--judge", "y"], "not allowed with"),
         (["search", "red", "--index", "x", "circle"], "keep a query's words together"),
-        (["show", "-o", "x.png"], "either a QUERY with --index, or --result"),
-        (["show", "red", "-o", "x.png"], "a QUERY needs --index"),
+        (["show", "LAST"], "say where, with -o FILE.png"),
+        (["show", "LAST", "-o", "x.jpg"], "give a name that ends in .png"),
+        (["show", "the", "ring", "-o", "x.png"], "do not know what to do with 'ring': see matir"),
         (["eval", "scenes", "--arm", "stage2"], "did you mean 'stage1'?"),
         (["eval", "scenes", "--n-queries", "0"], "n_queries = 0"),
         (["search", "a\x1b[2J", "--index", "x\x1b[31m"], "x\\x1b[31m"),
@@ -371,7 +573,8 @@ def test_a_wrong_command_line_gets_one_line_that_teaches(fails, argv, expected):
 def test_help_and_version_are_answers(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("matir 0.")
-    for argv in (["--help"], ["search", "-h"], ["eval", "scenes", "--help"]):
+    helps = ([], ["help"], ["--help"], ["search", "-h"], ["help", "search"])
+    for argv in (*helps, ["eval", "scenes", "--help"]):
         assert cli.main(argv) == 0
         out, err = capsys.readouterr()
         assert out.startswith("usage: matir")
@@ -403,7 +606,7 @@ def test_a_reader_that_goes_away_is_no_error():
 
 def test_the_tree_of_commands_needs_no_heavy_package():
     code = (
-        "import sys, matir_nb.commands as c; c.build_parser(); "
+        "import sys, matir_nb.commands.tree as c; c.build_parser(); "
         "print(sorted({'torch', 'transformers', 'polars', 'PIL', 'faiss'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -411,9 +614,9 @@ def test_the_tree_of_commands_needs_no_heavy_package():
 
 
 def test_commands_give_their_result_back(index, tmp_path):
-    from matir_nb.commands import run
+    from matir_nb.commands.tree import run
 
-    console = actions.Console(io.StringIO(), io.StringIO())
+    console = cli.Console(io.StringIO(), io.StringIO())
     result = run(["search", *QUERY, "--index", str(index)], console)
     assert isinstance(result, SearchResult)
     assert "rank" in console.out.getvalue()

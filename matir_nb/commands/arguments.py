@@ -1,0 +1,174 @@
+"""The arguments of each command: one function adds those of one command to its parser.
+
+This module calls nothing that a command does.
+"""
+
+from pathlib import Path
+
+from matir_nb.commands.on_results import ENDINGS, FORMATS
+from matir_nb.commands.session import LAST
+from matir_nb.config import PRESETS
+from matir_nb.evaluation.arms import ARMS
+from matir_nb.home.settings import KEYS
+from matir_nb.usage import Parser, completed, one_of
+
+
+def device_argument(parser: Parser) -> None:
+    """Add those of `device`."""
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps"
+    )
+
+
+def _which_index(parser: Parser) -> None:
+    option = parser.add_argument(
+        "-i", "--index", metavar="NAME|PATH", help="the index (default: the current one)"
+    )
+    completed(option, "index")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are now")
+
+
+def index_arguments(parser: Parser) -> None:
+    """Add those of `index`."""
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="images, subfolders included")
+    parser.add_argument(
+        "--out", type=Path, metavar="X.matir", help="the index (default: beside FOLDER)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="what to call it (default: as the folder)")
+    parser.add_argument(
+        "--preset",
+        default="embedded",
+        type=one_of("preset", PRESETS),
+        metavar="NAME",
+        help=f"models: {', '.join(PRESETS)}",
+    )
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="FILE",
+        help="use these masks: COCO instances or panoptic JSON, or SAM 2 generator records",
+    )
+    device_argument(parser)
+
+
+def open_arguments(parser: Parser) -> None:
+    """Add those of `open`."""
+    completed(parser.add_argument("index", metavar="NAME|PATH", help="the index"), "index")
+    parser.add_argument("--name", metavar="NAME", help="what to call it from now on")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are now")
+    device_argument(parser)
+
+
+def list_arguments(parser: Parser) -> None:
+    """Add those of `list`."""
+    option = parser.add_argument("--forget", metavar="NAME", help="forget a name, keep the index")
+    completed(option, "index")
+
+
+def search_arguments(parser: Parser) -> None:
+    """Add those of `search`."""
+    parser.takes_words = True
+    parser.add_argument("query", nargs="*", metavar="QUERY", help="words; quotes are not needed")
+    parser.add_argument("-k", type=int, metavar="N", help="hits (default: see config k)")
+    _which_index(parser)
+    judge = parser.add_mutually_exclusive_group()
+    judge.add_argument(
+        "--stage",
+        type=one_of("stage", ("1", "2")),
+        metavar="1|2",
+        help="the last stage that runs (default 2; 1 = no judge)",
+    )
+    judge.add_argument("--no-judge", action="store_true", help="the same as --stage 1")
+    judge.add_argument("--judge", metavar="NAME", help="structured, trained or a folder")
+    parser.add_argument("--n-judged", type=int, metavar="N", help="candidates the judge sees")
+    parser.add_argument(
+        "--format",
+        type=one_of("format", FORMATS),
+        metavar="NAME",
+        help=f"{', '.join(FORMATS)}; default: by the ending of -o, else table",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"write {', '.join(ENDINGS)}; in a notebook also a variable's name",
+    )
+    device_argument(parser)
+
+
+def result_arguments(parser: Parser) -> None:
+    """Add those of `result`."""
+    about = f"a saved .parquet, {LAST}, or in a notebook a variable"
+    completed(parser.add_argument("result", metavar="RESULT", help=about), "result")
+    _which_index(parser)
+
+
+def show_arguments(parser: Parser) -> None:
+    """Add those of `show`."""
+    result_arguments(parser)
+    parser.add_argument("--rank", type=int, metavar="N", help="look at the hit of this rank")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="a contact sheet")
+    parser.add_argument(
+        "--columns", type=int, default=4, metavar="N", help="tiles per row of that sheet"
+    )
+
+
+def explain_arguments(parser: Parser) -> None:
+    """Add those of `explain`."""
+    result_arguments(parser)
+    parser.add_argument("--rank", type=int, default=1, metavar="N", help="which hit (default 1)")
+
+
+def export_arguments(parser: Parser) -> None:
+    """Add those of `export`."""
+    result_arguments(parser)
+    about = f"ends in {', '.join(ENDINGS)}"
+    parser.add_argument("file", type=Path, metavar="FILE", help=about)
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+
+
+def status_arguments(parser: Parser) -> None:
+    """Add those of `status`."""
+    option = parser.add_argument(
+        "index", nargs="?", metavar="NAME|PATH", help="the index (default: the current one)"
+    )
+    completed(option, "index")
+    parser.add_argument("--verify", action="store_true", help="read every file, compare digests")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def config_arguments(parser: Parser) -> None:
+    """Add those of `config`."""
+    option = parser.add_argument("key", nargs="?", metavar="KEY", help=", ".join(KEYS))
+    completed(option, "setting")
+    completed(parser.add_argument("value", nargs="?", metavar="VALUE", help="new value"), "value")
+
+
+def eval_arguments(parser: Parser) -> None:
+    """Add those of `eval`."""
+    kinds = parser.add_subparsers(metavar="DATA", title="data", required=True)
+    about = "exact truth on generated scenes, every stage and arm"
+    scenes: Parser = kinds.add_parser("scenes", help=about, description=about)
+    parser.commands["scenes"] = scenes
+    scenes.add_argument("--split", default="test", type=one_of("split", ("test", "validation")))
+    scenes.add_argument("--n-images", type=int, default=1000, metavar="N", help="gallery size")
+    scenes.add_argument("--n-queries", type=int, default=500, metavar="N", help="of all kinds")
+    scenes.add_argument("--seed", type=int, default=0, metavar="N")
+    scenes.add_argument(
+        "--preset", default="embedded", type=one_of("preset", PRESETS), metavar="NAME"
+    )
+    scenes.add_argument("--arm", action="append", type=one_of("arm", ARMS), help="only this arm")
+    scenes.add_argument("--n-judged", type=int, metavar="N", help="candidates a judge sees")
+    option = scenes.add_argument(
+        "-i", "--index", metavar="NAME|PATH", help="an index of this gallery"
+    )
+    completed(option, "index")
+    scenes.add_argument("--out", type=Path, metavar="FOLDER", help="work folder")
+    scenes.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    device_argument(scenes)
+
+
+def demo_arguments(parser: Parser) -> None:
+    """Add those of `demo`."""
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    device_argument(parser)

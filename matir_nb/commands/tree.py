@@ -1,0 +1,180 @@
+"""One argparse tree for the console and the notebook: each command gives its result back.
+
+What a command does is in `matir_nb.commands.on_indexes` and `matir_nb.commands.on_results`. Text
+goes to a `Session`; wrong input raises a `MatirError`; exit codes are the business of
+`matir_nb.cli`.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from matir_nb.commands import arguments, on_indexes, on_results
+from matir_nb.commands.session import LAST, Session
+from matir_nb.errors import unknown
+from matir_nb.usage import HelpWanted, Parser, UsageError, completed
+from matir_nb.version import __version__
+
+ABOUT = "Find pictures by words, and see where and why."
+
+
+def run(argv: Sequence[str], session: Session, *, body: str | None = None) -> object:
+    """Run one command line and return what it made; None for help and version.
+
+    Args:
+        argv: the words after the program's name.
+        session: the face towards the user.
+        body: the query of a search that stands apart from the line; None = there is none.
+
+    Raises:
+        MatirError: the command line, a file or a model cannot be used; one line that teaches.
+    """
+    try:
+        args, extra = build_parser(session.prog).parse_known_args(argv)
+    except HelpWanted as help_text:
+        session.say(str(help_text))
+        return None
+    if args.version:
+        session.say(f"matir {__version__}")
+        return None
+    if extra:
+        is_search = args.run is on_results.search
+        hint = "keep a query's words together" if is_search else f"see {session.prog} --help"
+        message = f"do not know what to do with {' '.join(extra)!r}: {hint}"
+        raise UsageError(message)
+    if body is not None:
+        _take_body(args, body, session.prog)
+    command: Callable[[argparse.Namespace, Session], object] = args.run
+    return command(args, session)
+
+
+def _take_body(args: argparse.Namespace, body: str, prog: str) -> None:
+    if args.run is not on_results.search:
+        message = f"only search takes a query from the cell's body: use {prog} on one line"
+        raise UsageError(message)
+    if args.query:
+        line = " ".join(args.query)
+        message = f"two queries, {line!r} on the line and the cell's body: give one of them"
+        raise UsageError(message)
+    args.query = [body]
+
+
+def build_parser(prog: str = "matir") -> Parser:
+    """Return the tree of commands, which calls itself `prog` in its messages."""
+    parser = Parser(prog=prog, description=ABOUT, epilog=_examples(prog))
+    parser.helps_alone = True
+    parser.add_argument("--version", action="store_true", help="print the version")
+    places = parser.add_subparsers(metavar="COMMAND", title="commands")
+
+    def command(name: str, run: Callable[..., object], about: str, python: str) -> Parser:
+        epilog = f"in Python:\n  {python}"
+        sub: Parser = places.add_parser(name, help=about, description=about, epilog=epilog)
+        sub.set_defaults(run=run)
+        parser.commands[name] = sub
+        return sub
+
+    for name, (run, about, python, add_options) in COMMANDS.items():
+        add_options(command(name, run, about, python))
+    about, python = "show this help, or that of a command", "help(matir_nb)"
+    asked = command("help", _help_of(parser), about, python)
+    completed(asked.add_argument("topic", nargs="?", metavar="COMMAND"), "command")
+    return parser
+
+
+def _examples(prog: str) -> str:
+    cell = "\n  %%matir search -k 24      the query is the body of the cell" if "%" in prog else ""
+    return (
+        f"examples:\n  {prog} index photos/\n  {prog} search a small striped ring -k 24{cell}\n"
+        f"  {prog} explain {LAST} --rank 3\n  {prog} help search"
+    )
+
+
+def _help_of(parser: Parser) -> Callable[[argparse.Namespace, Session], None]:
+    def show_help(args: argparse.Namespace, session: Session) -> None:
+        if args.topic is not None and args.topic not in parser.commands:
+            raise UsageError(unknown("command", args.topic, parser.commands))
+        chosen = parser if args.topic is None else parser.commands[args.topic]
+        session.say(chosen.format_help().rstrip())
+
+    return show_help
+
+
+COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], None]]] = {
+    "index": (
+        on_indexes.index,
+        "index a folder of images",
+        'report = matir_nb.build("photos/", "photos.matir")',
+        arguments.index_arguments,
+    ),
+    "open": (
+        on_indexes.open_,
+        "make an index the current one",
+        'engine = matir_nb.open("photos.matir")',
+        arguments.open_arguments,
+    ),
+    "list": (
+        on_indexes.list_,
+        "list the indexes that are known by name",
+        "matir_nb.home.registered.known()",
+        arguments.list_arguments,
+    ),
+    "status": (
+        on_indexes.status,
+        "say what an index holds and what made it",
+        'matir_nb.open("photos.matir").index.manifest',
+        arguments.status_arguments,
+    ),
+    "search": (
+        on_results.search,
+        "rank the images of an index for a query",
+        'result = engine.search("a small striped ring", k=24)',
+        arguments.search_arguments,
+    ),
+    "show": (
+        on_results.show,
+        "show a result again: images, masks, scores",
+        "result.grid()",
+        arguments.show_arguments,
+    ),
+    "explain": (
+        on_results.explain,
+        "say why a hit stands where it stands",
+        "result.inspector(rank=3)",
+        arguments.explain_arguments,
+    ),
+    "flow": (
+        on_results.flow,
+        "show how hits moved between the stages, and the seconds",
+        "result.flow()",
+        arguments.result_arguments,
+    ),
+    "export": (
+        on_results.export,
+        "write a result to a file",
+        'result.export("hits.csv")',
+        arguments.export_arguments,
+    ),
+    "config": (
+        on_indexes.config,
+        "show the settings, or write one",
+        'matir_nb.home.settings.keep("k", "24")',
+        arguments.config_arguments,
+    ),
+    "eval": (
+        on_indexes.evaluate,
+        "measure the quality of every stage",
+        "matir_nb.evaluation.scene_report.evaluate_scenes(SceneEvalConfig(n_images=100))",
+        arguments.eval_arguments,
+    ),
+    "demo": (
+        on_indexes.demo,
+        "index generated scenes and search them",
+        'matir_nb.demo.run_demo(Path("demo"), say=print)',
+        arguments.demo_arguments,
+    ),
+    "doctor": (
+        on_indexes.doctor,
+        "say what can run here, and why not",
+        "print(matir_nb.doctor.examine())",
+        arguments.device_argument,
+    ),
+}
