@@ -1,31 +1,59 @@
-# make demo   the whole method on generated scenes, from nothing
-# make test   linter, formatter, types, tests
+# make demo           the whole method on generated scenes, from nothing
+# make test           linters, formatters, types, all tests
+# make test-browser   only the widgets in Chromium and JupyterLab
+# make notebooks      run the tutorials and store what they show, as static views
+# make static         the widgets' JavaScript, into matir_nb/static
 #
 # The pinned torch is a CPU build wherever the package index offers one. Where it offers CUDA
 # builds only, name an index of CPU builds: make demo PIP_FLAGS="--extra-index-url ..."
+# A browser that is not on PATH is named by MATIR_CHROMIUM=/path/to/chromium.
 
 PYTHON ?= python3
+NPM ?= npm
 PIP_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+STATIC := matir_nb/static/build.json
 PINS := pyproject.toml constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
+PYTEST = MATIR_REQUIRE_BROWSER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+JS_PACKAGES := js/package.json js/package-lock.json
+JS_SOURCES := $(JS_PACKAGES) js/build.mjs js/tsconfig.json $(shell find js/src -type f)
+HAS_NODE := command -v $(NPM) >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)'
 
-.PHONY: demo test clean
+# The demo needs no widgets: without Node.js it goes on without them (hatch_build.py says so).
+STATIC_FOR_DEMO := $(if $(shell command -v $(NPM)),$(STATIC))
+
+.PHONY: demo test test-browser static browser notebooks clean
 .DELETE_ON_ERROR:
 
-demo: $(STAMPS)/installed
+demo: $(STATIC_FOR_DEMO) $(STAMPS)/installed
 	$(BIN)/matir demo --out build/demo
 
-test: $(STAMPS)/installed-test
+test: $(STATIC) $(STAMPS)/installed-test browser
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	cd js && $(NPM) run --silent check
+	cd js && $(NPM) run --silent test
+	$(PYTEST)
+
+test-browser: $(STATIC) $(STAMPS)/installed-test browser
+	$(PYTEST) tests/browser
+
+static: $(STATIC)
+
+notebooks: $(STATIC) $(STAMPS)/installed-test
+	cd notebooks && MATIR_HOME=quickstart/home OMP_NUM_THREADS=1 ../$(BIN)/jupyter nbconvert --log-level=WARN \
+	  --to notebook --inplace --execute --ExecutePreprocessor.store_widget_state=False *.ipynb
+
+browser:
+	@tests/browser/chromium.sh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf js/node_modules matir_nb/static tests/output notebooks/quickstart
 
 $(STAMPS)/venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
@@ -33,10 +61,20 @@ $(STAMPS)/venv:
 	mkdir -p $(STAMPS)
 	touch $@
 
-$(STAMPS)/installed: $(PINS) | $(STAMPS)/venv
+$(STAMPS)/installed: $(PINS) hatch_build.py | $(STAMPS)/venv $(STATIC_FOR_DEMO)
 	$(INSTALL) -e .
 	touch $@
 
-$(STAMPS)/installed-test: $(PINS) | $(STAMPS)/venv
+$(STAMPS)/installed-test: $(PINS) hatch_build.py | $(STAMPS)/venv $(STATIC)
 	$(INSTALL) -e '.[test]'
 	touch $@ $(STAMPS)/installed
+
+js/node_modules/.installed: $(JS_PACKAGES)
+	@$(HAS_NODE) || { echo "The widgets are built by Node.js 20 or newer with npm, and there is none:"; \
+	  echo "install it from https://nodejs.org (or apt-get install nodejs npm), then make again."; exit 1; } >&2
+	cd js && $(NPM) ci --no-audit --no-fund
+	touch $@
+
+$(STATIC): $(JS_SOURCES) js/node_modules/.installed
+	cd js && $(NPM) run --silent build
+	touch $@

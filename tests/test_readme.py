@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import matir_nb
-from matir_nb.commands import build_parser
+from matir_nb.commands.tree import build_parser
 from matir_nb.engine import Engine
 from matir_nb.results import SearchResult
+from matir_nb.widgets.grid import ResultGrid
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,13 +43,13 @@ def test_every_command_can_be_typed(line):
 
 def test_every_name_in_the_code_exists():
     (code,) = blocks("python")
-    owners = {"matir": matir_nb, "engine": Engine, "result": SearchResult}
+    owners = {"matir": matir_nb, "engine": Engine, "result": SearchResult, "grid": ResultGrid}
     used = [
         (node.value.id, node.attr)
         for node in ast.walk(ast.parse(code))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     ]
-    assert len(used) == 4
+    assert len(used) >= 6
     for owner, name in used:
         assert hasattr(owners[owner], name), f"{owner}.{name}"
 

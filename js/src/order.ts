@@ -29,9 +29,12 @@ export function shownRows(columns: Columns, choice: Choice): number[] {
   return rows.sort((a, b) => rank(a) - rank(b));
 }
 
+/** Scores travel with three decimals: a hit at the very threshold must not be lost to rounding. */
+const ROUNDING = 0.0005;
+
 function isShown(columns: Columns, row: number, { minScore, hideAbstained }: Choice): boolean {
   if (hideAbstained && columns.abstained[row] === 1) return false;
-  return minScore === null || (columns.final_score[row] ?? 0) >= minScore;
+  return minScore === null || (columns.final_score[row] ?? 0) >= minScore - ROUNDING;
 }
 
 /** Row -> position in `rows`; -1 = hidden. */

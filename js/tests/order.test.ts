@@ -31,6 +31,7 @@ it("orders by rank or by stage-1 rank", () => {
 it("hides lower scores and what the judge did not find", () => {
   expect(shownRows(columns, { ...all, minScore: 1.5 })).toEqual([0, 1, 2]);
   expect(shownRows(columns, { ...all, hideAbstained: true })).toEqual([0, 1, 2]);
+  expect(shownRows(columns, { ...all, minScore: 1.50049 })).toEqual([0, 1, 2]); // as rounded
   expect(shownRows(columns, { ...all, minScore: 9 })).toEqual([]);
   expect(shownRows(columns, { order: "stage1", minScore: 0, hideAbstained: true })).toEqual([
     1, 0, 2,

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from matir_nb.errors import ConfigError, IndexMismatchError
 from matir_nb.index.build import BuildReport, build

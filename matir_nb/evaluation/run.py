@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import polars as pl
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from matir_nb.engine import Engine
 from matir_nb.errors import ConfigError
