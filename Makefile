@@ -1,6 +1,7 @@
 # make demo           the whole method on generated scenes, from nothing
 # make test           linters, formatters, types, all tests
 # make test-browser   only the widgets in Chromium and JupyterLab
+# make test-others    the exports to FiftyOne and supervision, with the real packages (large)
 # make notebooks      run the tutorials and store what they show, as static views
 # make static         the widgets' JavaScript, into matir_nb/static
 #
@@ -25,7 +26,7 @@ HAS_NODE := command -v $(NPM) >/dev/null && node -e 'process.exit(parseInt(proce
 # The demo needs no widgets: without Node.js it goes on without them (hatch_build.py says so).
 STATIC_FOR_DEMO := $(if $(shell command -v $(NPM)),$(STATIC))
 
-.PHONY: demo test test-browser static browser notebooks clean
+.PHONY: demo test test-browser test-others static browser notebooks clean
 .DELETE_ON_ERROR:
 
 demo: $(STATIC_FOR_DEMO) $(STAMPS)/installed
@@ -41,6 +42,12 @@ test: $(STATIC) $(STAMPS)/installed-test browser
 
 test-browser: $(STATIC) $(STAMPS)/installed-test browser
 	$(PYTEST) tests/browser
+
+test-others: $(STATIC_FOR_DEMO)
+	$(PYTHON) -m venv build/others
+	build/others/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt \
+	  -e . pytest hypothesis supervision fiftyone
+	build/others/bin/python -m pytest tests/exports/test_others.py
 
 static: $(STATIC)
 
