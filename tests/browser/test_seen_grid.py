@@ -61,6 +61,7 @@ def test_tiles_show_pictures_masks_boxes_and_numbers(root, grid, picture, eventu
     hit = grid.result.hits[0]
     tile = tile_of(root, grid, 1)
     expect(tile).to_have_class(re.compile("matir-painted"))
+    expect(tile.locator("img")).not_to_have_js_property("naturalWidth", 0)
     size = tile.locator("img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert size[0] / size[1] == pytest.approx(hit.width / hit.height, abs=0.02)
     assert hit.mask is not None
@@ -116,7 +117,7 @@ def test_opacity_and_size_follow_their_sliders(page, root, grid, eventually):
     root.get_by_label("opacity").fill("0.2")
     eventually(lambda: grid.mask_opacity == pytest.approx(0.2))
     fill = tile_of(root, grid, 1).locator(".matir-fill")
-    assert float(fill.evaluate("c => getComputedStyle(c).opacity")) == pytest.approx(0.2)
+    eventually(lambda: float(fill.evaluate("c => getComputedStyle(c).opacity")) == 0.2)
     before = tile_of(root, grid, 1).bounding_box()["width"]
     root.get_by_label("size").fill("320")
     eventually(lambda: grid.tile_px == 320)

@@ -160,6 +160,7 @@ def test_a_reopened_notebook_shows_the_static_picture(tutorial):
     )
     preview = cell_with(tutorial, FOUND).locator(".jp-RenderedImage img")
     expect(preview).to_be_visible()
+    expect(preview).not_to_have_js_property("naturalWidth", 0)
     size = preview.evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert min(size) > 200
     tutorial.screenshot(path=OUTPUT / "lab-reopened.png")
