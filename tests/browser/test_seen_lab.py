@@ -71,6 +71,7 @@ def test_the_grid_is_there_and_hides_its_static_picture(tutorial):
         is_light = str(name == "light").lower()
         body = tutorial.locator(f'body[data-jp-theme-light="{is_light}"]')
         expect(body).to_be_attached()
+        expect(tutorial.locator("#jupyterlab-splash")).to_have_count(0)
         tutorial.screenshot(path=OUTPUT / f"lab-{name}.png")
 
 
