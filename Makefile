@@ -1,7 +1,8 @@
 # make demo           the whole method on generated scenes, from nothing
 # make test           linters, formatters, types, all tests
 # make test-browser   only the widgets in Chromium and JupyterLab
-# make test-others    the exports to FiftyOne and supervision, with the real packages (large)
+# make test-others    the export to supervision, with the real package; with FiftyOne, too, once it is
+#                     installed in build/others
 # make notebooks      run the tutorials and store what they show, as static views
 # make static         the widgets' JavaScript, into matir_nb/static
 #
@@ -45,8 +46,8 @@ test-browser: $(STATIC) $(STAMPS)/installed-test browser
 
 test-others: $(STATIC_FOR_DEMO)
 	$(PYTHON) -m venv build/others
-	build/others/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt \
-	  -e . pytest hypothesis supervision fiftyone
+	build/others/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+	  -c constraints.txt -e . pytest hypothesis supervision
 	build/others/bin/python -m pytest tests/exports/test_others.py
 
 static: $(STATIC)
