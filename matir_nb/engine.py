@@ -18,6 +18,7 @@ from matir_nb.index.manifest import Manifest, differences
 from matir_nb.index.store import Index
 from matir_nb.models.base import Judge, RegionEncoder
 from matir_nb.models.registry import load_encoder, load_judge, load_segmenter
+from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
 from matir_nb.stages.align import BoxPrompt, align, order
 from matir_nb.stages.judge import judge as judge_candidates
@@ -26,12 +27,46 @@ from matir_nb.types import FloatArray, Histogram, Hit, Judgement, Provenance, Re
 from matir_nb.version import __version__
 
 Cancel: TypeAlias = Callable[[], bool]
-Progress: TypeAlias = Callable[[int, int], None]
 PACKAGES = ("numpy", "polars", "pycocotools", "pillow", "torch", "transformers")
 CACHE_FILE = Path("cache", "judgements.sqlite")
 
 
-class Engine:
+class IndexPictures:
+    """The part of a `matir_nb.results.Source` that an index alone can give."""
+
+    def __init__(self, index: Index) -> None:
+        """Give what `index` holds."""
+        self.index = index
+
+    @property
+    def image_root(self) -> Path:
+        """Folder of the images; a hit's `path` is relative to it."""
+        return self.index.image_root
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the index."""
+        return self.index.n_images
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of the models and options that made the index."""
+        return self.index.fingerprint
+
+    def has_image(self, image_id: str) -> bool:
+        """Tell whether an image is in the index."""
+        return self.index.has_image(image_id)
+
+    def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
+        """Return an image's upright pixels (see `Index.load_image`)."""
+        return self.index.load_image(image_id, max_side=max_side)
+
+    def regions_of(self, image_id: str) -> Regions:
+        """Return an image's regions; row number = region id."""
+        return self.index.regions_of(image_id)
+
+
+class Engine(IndexPictures):
     """An open index and the models that answer from it."""
 
     def __init__(
@@ -56,7 +91,7 @@ class Engine:
             IndexMismatchError: another encoder made the index.
         """
         _require_same_encoder(index.manifest, encoder)
-        self.index = index
+        super().__init__(index)
         self.encoder = encoder
         self.preset = preset
         self.judge = judge
@@ -141,33 +176,6 @@ class Engine:
             ),
         }
         return SearchResult(query, tuple(hits), provenance, rest=rest, source=self)
-
-    @property
-    def image_root(self) -> Path:
-        """Folder of the images; a hit's `path` is relative to it."""
-        return self.index.image_root
-
-    @property
-    def n_images(self) -> int:
-        """Number of images in the index."""
-        return self.index.n_images
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the models and options that made the index."""
-        return self.index.fingerprint
-
-    def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is in the index."""
-        return self.index.has_image(image_id)
-
-    def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
-        """Return an image's upright pixels (see `Index.load_image`)."""
-        return self.index.load_image(image_id, max_side=max_side)
-
-    def regions_of(self, image_id: str) -> Regions:
-        """Return an image's regions; row number = region id."""
-        return self.index.regions_of(image_id)
 
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
@@ -268,8 +276,7 @@ def open_engine(
         ModelUnavailableError: weights are missing.
         ConfigError: an option has a value that cannot be used.
     """
-    root = None if images is None else _existing_folder(Path(images))
-    index = Index.open(Path(path), images=root)
+    index = Index.open(Path(path), images=None if images is None else Path(images))
     chosen = _preset_for(preset, index.manifest)
     encoder = encoder or load_encoder(chosen, device)
     _require_same_encoder(index.manifest, encoder)
@@ -285,13 +292,6 @@ def _check(query: object, k: object) -> None:
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         message = f"k = {k!r} is not allowed: give a whole number >= 1"
         raise ConfigError(message)
-
-
-def _existing_folder(folder: Path) -> Path:
-    if not folder.is_dir():
-        message = f"images = {str(folder)!r} is no folder: give the one that holds the images"
-        raise ConfigError(message)
-    return folder
 
 
 def _preset_for(preset: str | Preset | None, manifest: Manifest) -> Preset:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from matir_nb import engine
-from matir_nb.engine import Engine
+from matir_nb.engine import Engine, IndexPictures
 from matir_nb.index.manifest import MANIFEST_NAME, read_manifest
 from matir_nb.index.store import Index
 from matir_nb.models.base import RegionEncoder
-from matir_nb.types import FloatArray, Regions, RGBImage
+from matir_nb.types import FloatArray
 
 MAX_OPEN = 4
 """Engines kept open; the one not used for longest goes."""
@@ -20,40 +20,13 @@ MAX_OPEN = 4
 Key: TypeAlias = tuple[Path, int, str, Path | None, bool]
 
 
-class StoredSource:
+class StoredSource(IndexPictures):
     """Pictures and regions of an index; its models are loaded when a score is asked for."""
 
     def __init__(self, index: Index, open_engine: Callable[[], Engine]) -> None:
         """Take an opened index, and what opens an engine on it."""
-        self.index = index
+        super().__init__(index)
         self._open_engine = open_engine
-
-    @property
-    def n_images(self) -> int:
-        """Number of images in the index."""
-        return self.index.n_images
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the models and options that made the index."""
-        return self.index.fingerprint
-
-    @property
-    def image_root(self) -> Path:
-        """Folder of the images."""
-        return self.index.image_root
-
-    def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is in the index."""
-        return self.index.has_image(image_id)
-
-    def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
-        """Return an image's upright pixels (see `Index.load_image`)."""
-        return self.index.load_image(image_id, max_side=max_side)
-
-    def regions_of(self, image_id: str) -> Regions:
-        """Return an image's regions; row number = region id."""
-        return self.index.regions_of(image_id)
 
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""

@@ -185,9 +185,6 @@ class Session(ABC):
         """Return the index at `path`, opened; its models are not loaded."""
         from matir_nb.index.store import Index
 
-        if images is not None and not images.is_dir():
-            message = f"images = {str(images)!r} is no folder: give the one that holds the images"
-            raise ConfigError(message)
         return Index.open(path, images=images)
 
     # the face

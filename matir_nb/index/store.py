@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from matir_nb.errors import ImageError
+from matir_nb.errors import ConfigError, ImageError
 from matir_nb.images import ImageLimits, load_image
 from matir_nb.index.manifest import SEGMENTS, Manifest, read_manifest
 from matir_nb.index.segments import OpenSegment, open_segment, verify_segment
@@ -53,10 +53,14 @@ class Index:
             images: where the images are now; None = where they were.
 
         Raises:
+            ConfigError: `images` is no folder.
             IndexNotFoundError: there is no index.
             IndexCorruptError: a file is missing, truncated or unreadable.
             IndexMismatchError: a newer version wrote it.
         """
+        if images is not None and not images.is_dir():
+            message = f"images = {str(images)!r} is no folder: give the one that holds the images"
+            raise ConfigError(message)
         manifest = read_manifest(path)
         parts = tuple(open_segment(path / SEGMENTS / s.name, s) for s in manifest.segments)
         ids = tuple(image_id for part in parts for image_id in part.images["image_id"])
