@@ -5,7 +5,9 @@ With them the whole pipeline gives meaningful, hand-checkable answers without tr
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,10 +17,26 @@ from matir_nb.geometry.masks import decode, encode, regions_from_masks
 from matir_nb.models.base import JudgeInput
 from matir_nb.scenes.draw import Scene, SceneObject, draw_gallery
 from matir_nb.scenes.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
-from matir_nb.types import FloatArray, Judgement, LogOdds, MaskRLE, Regions, RGBImage
+from matir_nb.types import FloatArray, Hit, Judgement, LogOdds, MaskRLE, Regions, RGBImage
 
 WORDS = (*COLOURS, *SHAPES, *SIZES, *TEXTURES, "unknown")
 MAX_WORDS = 30
+
+
+def bare_hit(**values: Any) -> Hit:
+    """Return a hit of stage 1 alone, without region or mask; `values` replace fields."""
+    plain = {
+        "rank": 1,
+        "image_id": "a.png",
+        "path": "a.png",
+        "width": 8,
+        "height": 8,
+        "final_score": 1.5,
+        "stage1_rank": 1,
+        "stage1_score": 0.5,
+        "whole_image_score": 0.5,
+    }
+    return Hit(**dict.fromkeys(field.name for field in fields(Hit)) | plain | values)
 
 
 def scene_gallery(folder: Path, n: int, *, seed: int = 0) -> list[Scene]:

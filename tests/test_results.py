@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+from fakes import bare_hit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,20 +81,7 @@ def a_provenance() -> Provenance:
 
 
 def a_bare_hit() -> Hit:
-    nothing = dict.fromkeys(ABSENT - TABLE_ONLY)
-    nothing["mask"] = None
-    return Hit(
-        rank=1,
-        image_id="a/b.jpg",
-        path="a/b.jpg",
-        width=4,
-        height=3,
-        final_score=1.5,
-        stage1_rank=1,
-        stage1_score=0.5,
-        whole_image_score=0.25,
-        **nothing,
-    )
+    return bare_hit(image_id="a/b.jpg", path="a/b.jpg", width=4, height=3, whole_image_score=0.25)
 
 
 histograms = st.lists(counts, max_size=3).map(

@@ -3,24 +3,17 @@ import re
 from dataclasses import replace
 
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
+from fakes import OracleEncoder, OracleJudge, OracleMaskSource, bare_hit, scene_gallery
 
 from matir_nb.config import PRESETS, JudgeConfig, RetrieveConfig
 from matir_nb.engine import open_engine
 from matir_nb.index.build import build
 from matir_nb.terms import final_terms, stage1_terms
-from matir_nb.types import Hit
 
 N = 12
 
-JUDGED = Hit(
-    rank=1,
-    image_id="a.png",
-    path="a.png",
-    width=8,
-    height=8,
+JUDGED = bare_hit(
     final_score=0.0,
-    stage1_rank=1,
     stage1_score=0.2373,
     best_region_score=0.277,
     whole_image_score=-0.12,
@@ -28,12 +21,6 @@ JUDGED = Hit(
     p_relevant=0.5,
     logit=0.0,
     answer="yes",
-    judged_box_xyxy=None,
-    region_id=None,
-    region_score=None,
-    align_iou=None,
-    box_xyxy=None,
-    mask=None,
 )
 
 

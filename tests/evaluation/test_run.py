@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource
+from fakes import OracleEncoder, OracleJudge, OracleMaskSource, bare_hit
 
 from matir_nb.engine import open_engine
 from matir_nb.errors import ConfigError
@@ -11,7 +11,7 @@ from matir_nb.geometry.masks import encode, encode_many
 from matir_nb.index.build import build
 from matir_nb.scenes.meaning import NounPhrase, Query
 from matir_nb.scenes.queries import truth_of
-from matir_nb.types import Hit, QueryTruth
+from matir_nb.types import QueryTruth
 
 
 def mask(*columns):
@@ -21,28 +21,7 @@ def mask(*columns):
 
 
 def hit(rank, image_id, *, shown=None, p=None):
-    return Hit(
-        rank=rank,
-        image_id=image_id,
-        path=image_id,
-        width=10,
-        height=2,
-        final_score=-float(rank),
-        stage1_rank=rank,
-        stage1_score=0.0,
-        best_region_score=None,
-        whole_image_score=0.0,
-        judge_rank=None,
-        p_relevant=p,
-        logit=None,
-        answer=None,
-        judged_box_xyxy=None,
-        region_id=None,
-        region_score=None,
-        align_iou=None,
-        box_xyxy=None,
-        mask=shown,
-    )
+    return bare_hit(rank=rank, image_id=image_id, p_relevant=p, mask=shown)
 
 
 def truth(kind, masks):

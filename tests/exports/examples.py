@@ -1,13 +1,12 @@
 """Results made by hand, and pictures from memory."""
 
-from dataclasses import replace
-
 import numpy as np
+from fakes import bare_hit
 
 from matir_nb.errors import ImageError
 from matir_nb.geometry.masks import encode, regions_from_masks
 from matir_nb.results import SearchResult
-from matir_nb.types import Hit, Provenance
+from matir_nb.types import Provenance
 
 HEIGHT, WIDTH = 40, 80
 SQUARE = np.zeros((HEIGHT, WIDTH), bool)
@@ -24,29 +23,9 @@ CONFIG = {
 
 
 def hit(rank=1, **changes):
-    plain = Hit(
-        rank=rank,
-        image_id=f"image-{rank}.png",
-        path=f"image-{rank}.png",
-        width=WIDTH,
-        height=HEIGHT,
-        final_score=1.5,
-        stage1_rank=rank,
-        stage1_score=0.5,
-        best_region_score=None,
-        whole_image_score=0.5,
-        judge_rank=None,
-        p_relevant=None,
-        logit=None,
-        answer=None,
-        judged_box_xyxy=None,
-        region_id=None,
-        region_score=None,
-        align_iou=None,
-        box_xyxy=None,
-        mask=encode(SQUARE),
-    )
-    return replace(plain, **changes)
+    name = f"image-{rank}.png"
+    own = {"rank": rank, "image_id": name, "path": name, "width": WIDTH, "height": HEIGHT}
+    return bare_hit(**own | {"stage1_rank": rank, "mask": encode(SQUARE)} | changes)
 
 
 def result(*hits, query="a blue square", notices=(), source=None):

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes import bare_hit
 
 from matir_nb.errors import ConfigError
 from matir_nb.exports.explain import MAX_REGIONS, flow_text, hit_text
 from matir_nb.geometry.masks import encode, regions_from_masks
 from matir_nb.results import SearchResult
-from matir_nb.types import Hit, Provenance
+from matir_nb.types import Provenance
 
 CONFIG = {
     "retrieve": {"region_weight": 0.75, "image_weight": 0.25},
@@ -18,12 +19,8 @@ CONFIG = {
     "n_judged_done": 2,
 }
 # 0.75 * 0.4 + 0.25 * 0.2 = 0.35; 0.5 * (10 * 0.35 - 2) + 3 = 3.75
-HIT = Hit(
-    rank=1,
+HIT = bare_hit(
     image_id="a\x1b[31m.png",
-    path="a.png",
-    width=8,
-    height=8,
     final_score=3.75,
     stage1_rank=4,
     stage1_score=0.35,
@@ -38,7 +35,6 @@ HIT = Hit(
     region_score=0.4,
     align_iou=0.25,
     box_xyxy=(0.0, 0.0, 2.0, 2.0),
-    mask=None,
 )
 
 
