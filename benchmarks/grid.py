@@ -59,68 +59,7 @@ window = ipywidgets.Box(
 window.add_class("baseline-window")
 display(window)
 """
-HELPERS = '''
-"""What the kernel of the benchmark imports: hits over given pictures, and the overlay by hand."""
-import io, json
-from functools import cache
-from pathlib import Path
-import numpy as np
-from PIL import Image
-from matir_nb.geometry.masks import decode, regions_from_masks
-from matir_nb.results import SearchResult
-from matir_nb.types import Hit, MaskRLE, Provenance
-
-
-class Pictures:
-    """The source of the result: pictures from files, one region for each."""
-
-    fingerprint = "benchmark"
-
-    def __init__(self, folder, masks):
-        self.folder, self.masks, self.n_images = folder, masks, len(masks)
-
-    def load_image(self, image_id, *, max_side=None):
-        with Image.open(self.folder / image_id) as image:
-            if max_side is not None:
-                image.draft("RGB", (max_side, max_side))
-                image.thumbnail((max_side, max_side))
-            return np.asarray(image.convert("RGB"))
-
-    @cache
-    def regions_of(self, image_id):
-        return regions_from_masks([self.masks[image_id]])
-
-    def region_scores_of(self, query, image_id):
-        return np.zeros(1, np.float32)
-
-
-def result_of(folder):
-    folder = Path(folder)
-    document = json.loads((folder / "masks.json").read_text())
-    masks = {
-        name: MaskRLE(tuple(size), counts.encode()) for name, (size, counts) in document.items()
-    }
-    source = Pictures(folder / "images", masks)
-    n = len(masks)
-    hits = tuple(
-        Hit(rank, name, name, 640, 480, 5 - 10 * rank / n, n + 1 - rank, 0.3, 0.3, 0.2, rank,
-            0.5, 0.0, "yes", None, 0, 0.3, None,
-            tuple(map(float, source.regions_of(name).boxes_xyxy[0])), masks[name])
-        for rank, name in enumerate(masks, start=1)
-    )
-    provenance = Provenance("benchmark", {}, {}, {}, {"retrieve": 0.1})
-    return SearchResult("benchmark", hits, provenance, source=source)
-
-
-def overlaid(result, hit):
-    """The picture at full size with its mask in magenta, as JPEG."""
-    pixels = result.source.load_image(hit.image_id).astype(np.float32)
-    mask = decode(hit.mask)
-    pixels[mask] = 0.5 * pixels[mask] + 0.5 * np.array([230, 0, 126], np.float32)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-'''
+HELPERS = Path(__file__).with_name("grid_hits.py")
 
 WATCH_SOCKET = """() => {
     const count = globalThis.received = {bytes: 0, messages: 0};
@@ -213,11 +152,11 @@ TOGGLE_BASELINE = """async code => {
     while (!images.every((image, i) => image.src !== before[i] && image.complete)) await frame();
     return performance.now() - start;
 }"""
-# what a reader sees is enough: the baseline's twelve pictures in view, drawn again without masks
+# the baseline's masks are part of its pictures: all are sent again, from their files
 PLAIN = """
 from pathlib import Path as _Path
 for _tile, _hit in zip(tiles, result.hits):
-    _tile.children[0].value = (result.source.folder / _hit.image_id).read_bytes()
+    _tile.children[0].value = (result.source.image_root / _hit.image_id).read_bytes()
 """
 INPUTS = {"ours": (OURS, OURS_READY), "ipywidgets": (BASELINE, BASELINE_READY)}
 SCROLLS = {"ours": ".matir-window", "ipywidgets": ".baseline-window"}
@@ -260,7 +199,7 @@ def run(n: int, folder: Path) -> dict[str, dict[str, Any]]:
     """Return the figures of both, each in a kernel and page of its own."""
     (folder / "notebooks").mkdir()
     write_pictures(folder, n)
-    (folder / "notebooks" / "grid_hits.py").write_text(HELPERS)
+    (folder / "notebooks" / "grid_hits.py").write_text(HELPERS.read_text())
     figures = {}
     with (
         running_lab(folder / "notebooks", folder / "own", message_rate=10**9) as lab,

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         RetrieveConfig,
     )
     from matir_nb.engine import Engine
-    from matir_nb.engine import open_engine as open  # noqa: A004 - matir_nb.open
     from matir_nb.errors import (
         AnnotationError,
         AnswerParseError,
@@ -43,11 +42,16 @@ if TYPE_CHECKING:
         QueryError,
         ShapeError,
     )
+    from matir_nb.hit_table import HIT_SCHEMA
     from matir_nb.images import ImageLimits
     from matir_nb.index.build import BuildReport, build
     from matir_nb.index.store import Index
     from matir_nb.models.base import Judge, JudgeInput, MaskSource, RegionEncoder
-    from matir_nb.results import HIT_SCHEMA, SearchResult, Source
+    from matir_nb.opening import open_engine as open  # noqa: A004 - matir_nb.open
+    from matir_nb.results import SearchResult, Source
+    from matir_nb.review.ledger import Review
+    from matir_nb.review.tables import REVIEW_SCHEMA
+    from matir_nb.review.templates import TemplateResult
     from matir_nb.types import (
         Candidate,
         Histogram,
@@ -59,6 +63,7 @@ if TYPE_CHECKING:
         QueryTruth,
         Regions,
     )
+    from matir_nb.widgets.compare import CompareView
     from matir_nb.widgets.flow import StageFlow
     from matir_nb.widgets.grid import ResultGrid
     from matir_nb.widgets.inspector import Inspector
@@ -67,11 +72,13 @@ if TYPE_CHECKING:
 __all__ = [
     "HIT_SCHEMA",
     "PRESETS",
+    "REVIEW_SCHEMA",
     "AlignConfig",
     "AnnotationError",
     "AnswerParseError",
     "BuildReport",
     "Candidate",
+    "CompareView",
     "ConfigError",
     "Engine",
     "Histogram",
@@ -101,11 +108,13 @@ __all__ = [
     "Regions",
     "ResultGrid",
     "RetrieveConfig",
+    "Review",
     "SearchBox",
     "SearchResult",
     "ShapeError",
     "Source",
     "StageFlow",
+    "TemplateResult",
     "__version__",
     "build",
     "open",
@@ -113,15 +122,21 @@ __all__ = [
 
 _PLACES = {
     "config": "AlignConfig JudgeConfig MaskConfig PRESETS Preset RetrieveConfig",
-    "engine": "Engine open_engine",
+    "engine": "Engine",
     "errors": "AnnotationError AnswerParseError ConfigError ImageError IndexCorruptError "
     "IndexMismatchError IndexNotFoundError MatirError ModelUnavailableError QueryError ShapeError",
+    "hit_table": "HIT_SCHEMA",
     "images": "ImageLimits",
     "index.build": "BuildReport build",
     "index.store": "Index",
     "models.base": "Judge JudgeInput MaskSource RegionEncoder",
-    "results": "HIT_SCHEMA SearchResult Source",
+    "opening": "open_engine",
+    "results": "SearchResult Source",
+    "review.ledger": "Review",
+    "review.tables": "REVIEW_SCHEMA",
+    "review.templates": "TemplateResult",
     "types": "Candidate Histogram Hit ImageRef Judgement MaskRLE Provenance QueryTruth Regions",
+    "widgets.compare": "CompareView",
     "widgets.flow": "StageFlow",
     "widgets.grid": "ResultGrid",
     "widgets.inspector": "Inspector",

@@ -92,6 +92,11 @@ class Console(Session):
         self.say(flow_text(named.result))
         return named.result
 
+    def show_made(self, made: Made, text: str) -> Made:
+        """Write the text."""
+        self.say(text)
+        return made
+
     def show_frame(self, frame: Any, text: str) -> Any:
         """Write the text."""
         self.say(text)

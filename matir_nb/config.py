@@ -123,6 +123,22 @@ class AlignConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CutConfig:
+    """Which hits stand out (`matir_nb.explain.cut`).
+
+    Attributes:
+        error_rate: share of the queries for something absent that may have a hit above the cut,
+            above 0 and below 1.
+    """
+
+    error_rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _require(0 < self.error_rate < 1, "error_rate", self.error_rate, "above 0 and below 1")
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """A choice of models and the options that suit them.
 
@@ -132,6 +148,8 @@ class Preset:
         encoder: where the region encoder is loaded from.
         judge: default judge: "structured", "none", or where a judge model is loaded from.
         notice: what a reader of the scores must know; empty = nothing.
+        neutral: bank of neutral phrases that the encoder understands
+            (`matir_nb.explain.neutral.bank`).
     """
 
     name: str
@@ -139,10 +157,12 @@ class Preset:
     encoder: str
     judge: str
     notice: str = ""
+    neutral: str = "everyday"
     masks: MaskConfig = field(default_factory=MaskConfig)
     retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
     judging: JudgeConfig = field(default_factory=JudgeConfig)
     align: AlignConfig = field(default_factory=AlignConfig)
+    cut: CutConfig = field(default_factory=CutConfig)
 
 
 EMBEDDED_NOTICE = (
@@ -159,6 +179,7 @@ PRESETS: dict[str, Preset] = {
             encoder="embedded:alpha-clip",
             judge="structured",
             notice=EMBEDDED_NOTICE,
+            neutral="scenes",
             masks=MaskConfig(
                 points_per_side=16,
                 points_per_batch=256,
@@ -197,6 +218,7 @@ def preset_from_json(values: Mapping[str, Any]) -> Preset:
     stages |= {"judging": JudgeConfig, "align": AlignConfig}
     try:
         nested = {name: config(**values[name]) for name, config in stages.items()}
+        nested["cut"] = CutConfig(**values.get("cut", {}))
         return Preset(**{**values, **nested})
     except (TypeError, KeyError) as error:
         message = f"the stored preset cannot be used ({error}): give a preset by name"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from matir_nb.engine import open_engine
 from matir_nb.evaluation.gallery import index_gallery, write_gallery
 from matir_nb.exports.contact_sheet import contact_sheet
 from matir_nb.exports.text import to_table
+from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 
 N_SCENES = 120

@@ -1,69 +1,45 @@
 """Ask an index: retrieve → judge → align → result, the method on one page."""
 
-import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from matir_nb.config import PRESETS, JudgeConfig, Preset, preset_from_json, preset_named
-from matir_nb.errors import ConfigError, IndexMismatchError, QueryError
-from matir_nb.index.cache import JudgementCache
-from matir_nb.index.manifest import Manifest, differences
+from matir_nb.config import AlignConfig, JudgeConfig, Preset, RetrieveConfig
+from matir_nb.doors import above
+from matir_nb.errors import ConfigError, QueryError
+from matir_nb.explain.cut import Cut
+from matir_nb.explain.yardstick import Yardstick
+from matir_nb.index.cache import CACHE_FOLDER, JudgementCache
+from matir_nb.index.manifest import require_same_encoder
+from matir_nb.index.pictures import IndexPictures
 from matir_nb.index.store import Index
 from matir_nb.models.base import Judge, RegionEncoder
-from matir_nb.models.registry import load_encoder, load_judge, load_segmenter
+from matir_nb.models.judges import Judges
+from matir_nb.models.registry import load_segmenter
+from matir_nb.models.texts import RememberedTexts
 from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
-from matir_nb.stages.align import BoxPrompt, align, order
+from matir_nb.stages.align import BoxPrompt, Scored, align, order
 from matir_nb.stages.judge import judge as judge_candidates
-from matir_nb.stages.retrieve import retrieve
-from matir_nb.types import FloatArray, Histogram, Hit, Judgement, Provenance, Regions, RGBImage
-from matir_nb.version import __version__
+from matir_nb.stages.retrieve import fuse, retrieve
+from matir_nb.types import (
+    Candidate,
+    FloatArray,
+    Histogram,
+    Hit,
+    Judgement,
+    Provenance,
+)
+from matir_nb.version import installed_versions
 
 Cancel: TypeAlias = Callable[[], bool]
-PACKAGES = ("numpy", "polars", "pycocotools", "pillow", "torch", "transformers")
-CACHE_FILE = Path("cache", "judgements.sqlite")
-
-
-class IndexPictures:
-    """The part of a `matir_nb.results.Source` that an index alone can give."""
-
-    def __init__(self, index: Index) -> None:
-        """Give what `index` holds."""
-        self.index = index
-
-    @property
-    def image_root(self) -> Path:
-        """Folder of the images; a hit's `path` is relative to it."""
-        return self.index.image_root
-
-    @property
-    def n_images(self) -> int:
-        """Number of images in the index."""
-        return self.index.n_images
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex digest of the models and options that made the index."""
-        return self.index.fingerprint
-
-    def has_image(self, image_id: str) -> bool:
-        """Tell whether an image is in the index."""
-        return self.index.has_image(image_id)
-
-    def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
-        """Return an image's upright pixels (see `Index.load_image`)."""
-        return self.index.load_image(image_id, max_side=max_side)
-
-    def regions_of(self, image_id: str) -> Regions:
-        """Return an image's regions; row number = region id."""
-        return self.index.regions_of(image_id)
+CACHE_FILE = Path(CACHE_FOLDER, "judgements.sqlite")
 
 
 class Engine(IndexPictures):
@@ -90,17 +66,18 @@ class Engine(IndexPictures):
         Raises:
             IndexMismatchError: another encoder made the index.
         """
-        _require_same_encoder(index.manifest, encoder)
+        require_same_encoder(index.manifest, encoder.model_id, encoder.dim)
         super().__init__(index)
         self.encoder = encoder
         self.preset = preset
         self.judge = judge
         self._device = device
         self._cache = JudgementCache(index.path / CACHE_FILE)
-        self._judges: dict[str, Judge | None] = {}
+        self._judges = Judges(encoder, device)
+        self._texts = RememberedTexts(encoder)
+        self._yardstick = Yardstick(index, encoder, preset, fuse=fuse)
         self._prompt: BoxPrompt | None = None
-        self._last_text = ("", np.zeros(encoder.dim, np.float32))
-        self._versions = _versions()
+        self._versions = installed_versions()
 
     def __repr__(self) -> str:
         """Return one line: the index, what it holds, and the judge."""
@@ -133,7 +110,85 @@ class Engine(IndexPictures):
             ConfigError: `k`, `n_judged` or `judge` cannot be used.
         """
         _check(query, k)
-        options, judge_model = self._options(n_judged), self._judge_for(judge)
+        options, judge_model = self._options(n_judged), self._judges.choose(judge, self.judge)
+        return self._answer(query, k, options, judge_model, cancel=cancel, progress=progress)
+
+    def judge_more(
+        self,
+        result: SearchResult,
+        n: int = 64,
+        *,
+        cancel: Cancel | None = None,
+        progress: Progress | None = None,
+    ) -> SearchResult:
+        """Return `result` as it is once the judge has seen the next `n` candidates of stage 1.
+
+        Equal to a search with `n` more candidates judged; what was judged before is remembered,
+        across runs, too. A result of stage 1 alone is given to the engine's judge.
+
+        Args:
+            result: of this index.
+            n: candidates more.
+            cancel: asked between chunks; once it says yes, the rest stays unjudged.
+            progress: called with (judged so far, to be judged), those of before among them.
+
+        Raises:
+            ConfigError: `n` < 1, or another judge made the result, or there is none.
+            IndexMismatchError: the result is of another index.
+        """
+        require_count("n", n)
+        result.with_source(self)
+        config = result.provenance.config
+        if "judging" not in config:
+            message = "the result does not say how it was made: search again"
+            raise ConfigError(message)
+        wanted = (config["n_judged_done"] or 0) + n
+        options = replace(
+            self.preset,
+            name=config["preset"],
+            retrieve=RetrieveConfig(**config["retrieve"]),
+            judging=replace(JudgeConfig(**config["judging"]), n_judged=wanted),
+            align=AlignConfig(**config["align"]),
+        )
+        judge = self.judge_of(result)
+        return self._answer(
+            result.query, config["k"], options, judge, cancel=cancel, progress=progress
+        )
+
+    def judge_of(self, result: SearchResult) -> Judge:
+        """Return the judge behind `result`; the engine's own for a result of stage 1 alone.
+
+        Raises:
+            ConfigError: this engine has it not, or has none.
+        """
+        return self._judges.with_id(result.provenance.models.get("judge"), self.judge)
+
+    def trace(self, query: str, image_id: str, **options: Any) -> Any:
+        """Return how an image fared, found or not (`matir_nb.explain.trace.trace`)."""
+        return above("explain.trace").trace(self, query, image_id, **options)
+
+    def search_template(self, template: str, **options: Any) -> Any:
+        """Return a search for every filling of `template` (`matir_nb.review.templates`)."""
+        return above("review.templates").search_template(self, template, **options)
+
+    def mask_sensitivity(self, **options: Any) -> Any:
+        """Return how much the embeddings depend on the masks (`matir_nb.explain.sensitivity`)."""
+        return above("explain.sensitivity").mask_sensitivity(self, **options)
+
+    def engine(self) -> "Engine":
+        """Return itself."""
+        return self
+
+    def _answer(
+        self,
+        query: str,
+        k: int,
+        options: Preset,
+        judge_model: Judge | None,
+        *,
+        cancel: Cancel | None,
+        progress: Progress | None,
+    ) -> SearchResult:
         seconds: dict[str, float] = {}
         judgements: list[Judgement] | None = None
         # images below the judged ones can overtake those that the judge turned down
@@ -145,54 +200,127 @@ class Engine(IndexPictures):
             )
         if judge_model is not None:
             with _timed(seconds, "judge"):
-                judgements = judge_candidates(
+                judgements = self.judgements_of(
                     query,
                     found.candidates,
-                    self.index,
                     judge_model,
                     config=options.judging,
-                    cache=self._cache,
                     cancel=cancel,
                     progress=progress,
                 )
         with _timed(seconds, "align"):
             log_odds = self.encoder.log_odds
             scored = order(found.candidates, judgements, log_odds=log_odds, config=options.judging)
-            prompt = self._box_prompt()
-            hits = align(scored[:k], self.index, config=options.align, box_prompt=prompt)
+            hits = self.hits_of(scored[:k], options.align)
+            cut = self._yardstick.cut(query, options.retrieve, judge_model if judgements else None)
+            hits = self._yardstick.marked(hits, query, options.retrieve, cut)
         provenance = Provenance(
             self.index.fingerprint,
             models=self._models(judge_model),
-            config=self._config(options, k, judgements),
+            config=self._config(options, k, judgements, cut),
             versions=self._versions,
             seconds=seconds,
-            notices=tuple(self._notices(k, judgements, options.judging)),
+            notices=tuple(self._notices(k, judgements, options.judging, cut.notice(hits))),
         )
-        rest = {
-            "stage1_score": self._stage1_rest(found.stage1_scores, hits),
-            "final_score": Histogram.of(
-                np.array([item.score for item in scored[k:]], np.float32),
-                covering=[hit.final_score for hit in hits],
-            ),
-        }
+        rest = self._rest(found.stage1_scores, [item.score for item in scored[k:]], hits)
         return SearchResult(query, tuple(hits), provenance, rest=rest, source=self)
+
+    def judgements_of(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        judge: Judge,
+        *,
+        config: JudgeConfig,
+        cancel: Cancel | None = None,
+        progress: Progress | None = None,
+    ) -> list[Judgement]:
+        """Return judgements of the first `config.n_judged` candidates, in their order.
+
+        What this index's cache remembers is not asked for again (see `stages.judge.judge`).
+        """
+        return judge_candidates(
+            query,
+            candidates,
+            self.index,
+            judge,
+            config=config,
+            cache=self._cache,
+            cancel=cancel,
+            progress=progress,
+        )
+
+    def hits_of(self, scored: Sequence[Scored], config: AlignConfig) -> list[Hit]:
+        """Return a hit for each of `scored`, with the mask of what was found (stage 3)."""
+        return align(scored, self.index, config=config, box_prompt=self._box_prompt())
 
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
-        known, vector = self._last_text
-        if known != query:
-            vector = self.encoder.embed_texts([query])[0]
-            self._last_text = (query, vector)
-        scores: FloatArray = self.index.region_vectors_of(image_id) @ vector
+        scores: FloatArray = self.text_scores_of([query], image_id)[0][0]
         return scores
 
-    def _stage1_rest(self, scores: FloatArray, hits: Sequence[Hit]) -> Histogram:
+    def text_scores_of(self, texts: Sequence[str], image_id: str) -> tuple[FloatArray, FloatArray]:
+        """Return stage-1 cosines of texts in one image.
+
+        Args:
+            texts: encoded in one batch; those of before are remembered.
+            image_id: of the index.
+
+        Returns:
+            (t, n) float32 with the image's n regions, (t,) float32 with the whole image.
+
+        Raises:
+            QueryError: a text is longer than the encoder reads.
+        """
+        vectors = self._texts.vectors(texts)
+        regions: FloatArray = vectors @ self.index.region_vectors_of(image_id).T
+        return regions, vectors @ self.index.image_vector_of(image_id)
+
+    def null_scores_of(self, image_id: str, query: str | None = None) -> FloatArray:
+        """Return (t,) float32 stage-1 scores of the neutral phrases in an image.
+
+        Args:
+            image_id: of the index.
+            query: phrases that share a word with it are left out, as in a hit's
+                `null_percentile`; None = none are.
+        """
+        return self._yardstick.scores_of(image_id, query, self.preset.retrieve)
+
+    def marked_hits(
+        self, hits: Sequence[Hit], query: str, *, config: RetrieveConfig, judge: Judge | None
+    ) -> list[Hit]:
+        """Return hits of `query` with their null percentile and whether they are above its cut.
+
+        Args:
+            hits: in any order.
+            query: as asked.
+            config: of stage 1.
+            judge: the one that saw some of the candidates; None = none did.
+        """
+        cut = self._yardstick.cut(query, config, judge)
+        return self._yardstick.marked(hits, query, config, cut)
+
+    def _rest(
+        self, stage1: NDArray[np.float64], final: Sequence[float], hits: Sequence[Hit]
+    ) -> dict[str, Histogram]:
+        """Return how the images that are no hits scored.
+
+        Args:
+            stage1: (images,) of all images of the index.
+            final: of the candidates that are no hits.
+            hits: of the result.
+        """
         rows = self.index.rows_of([hit.image_id for hit in hits])
-        found = [hit.stage1_score for hit in hits]
-        return Histogram.of(np.delete(scores, rows), covering=found)
+        others = np.delete(stage1, rows).astype(np.float32)
+        return {
+            "stage1_score": Histogram.of(others, covering=[hit.stage1_score for hit in hits]),
+            "final_score": Histogram.of(
+                np.array(final, np.float32), covering=[hit.final_score for hit in hits]
+            ),
+        }
 
     def _config(
-        self, options: Preset, k: int, judgements: Sequence[Judgement] | None
+        self, options: Preset, k: int, judgements: Sequence[Judgement] | None, cut: Cut
     ) -> dict[str, Any]:
         stages = {name: asdict(getattr(options, name)) for name in ("retrieve", "judging", "align")}
         return {
@@ -202,26 +330,13 @@ class Engine(IndexPictures):
             "log_odds": asdict(self.encoder.log_odds),
             "n_images": self.index.n_images,
             "n_judged_done": None if judgements is None else len(judgements),
+            **self._yardstick.as_json(options.retrieve, cut),
         }
 
     def _options(self, n_judged: int | None) -> Preset:
         if n_judged is None:
             return self.preset
         return replace(self.preset, judging=replace(self.preset.judging, n_judged=n_judged))
-
-    def _judge_for(self, choice: bool | str | Judge | None) -> Judge | None:  # noqa: FBT001
-        if choice is None or choice is True:
-            if choice and self.judge is None:
-                message = "judge=True, but this engine was opened without one: give a judge by name"
-                raise ConfigError(message)
-            return self.judge
-        if choice is False:
-            return None
-        if not isinstance(choice, str):
-            return choice
-        if choice not in self._judges:
-            self._judges[choice] = load_judge(choice, self.encoder, self._device)
-        return self._judges[choice]
 
     def _box_prompt(self) -> BoxPrompt | None:
         if self._prompt is None and self.preset.align.prompt_sam:
@@ -238,11 +353,15 @@ class Engine(IndexPictures):
         return models if judge is None else models | {"judge": judge.model_id}
 
     def _notices(
-        self, k: int, judgements: Sequence[Judgement] | None, judging: JudgeConfig
+        self, k: int, judgements: Sequence[Judgement] | None, judging: JudgeConfig, cut: str
     ) -> Iterator[str]:
         n_images = self.index.n_images
         if self.preset.notice:
             yield self.preset.notice
+        if cut:
+            yield cut
+        if warning := above("explain.sensitivity").stored_warning(self.index):
+            yield warning
         if k > n_images:
             yield f"k = {k}, but the index has only {n_images} images: all of them are listed"
         n_wanted = min(judging.n_judged, n_images)
@@ -250,89 +369,22 @@ class Engine(IndexPictures):
             yield f"cancelled: {len(judgements)} of {n_wanted} candidates were judged"
 
 
-def open_engine(
-    path: str | Path,
-    *,
-    judge: str | Judge | None = "default",
-    preset: str | Preset | None = None,
-    device: str = "auto",
-    images: str | Path | None = None,
-    encoder: RegionEncoder | None = None,
-) -> Engine:
-    """Open an index for searching.
-
-    Args:
-        path: the index folder.
-        judge: "default" = the preset's; "structured", "trained", a folder, a judge, or None.
-        preset: None = the one that built the index, with this version's options.
-        device: "auto", "cpu", "cuda" or "mps".
-        images: where the images are now; None = where they were.
-        encoder: None = the preset's.
-
-    Raises:
-        IndexNotFoundError: there is no index.
-        IndexCorruptError: it is damaged.
-        IndexMismatchError: other models, or a newer version, made it.
-        ModelUnavailableError: weights are missing.
-        ConfigError: an option has a value that cannot be used.
-    """
-    index = Index.open(Path(path), images=None if images is None else Path(images))
-    chosen = _preset_for(preset, index.manifest)
-    encoder = encoder or load_encoder(chosen, device)
-    _require_same_encoder(index.manifest, encoder)
-    name = chosen.judge if judge == "default" else judge
-    judge_model = load_judge(name, encoder, device) if isinstance(name, str) else name
-    return Engine(index, encoder, preset=chosen, judge=judge_model, device=device)
-
-
 def _check(query: object, k: object) -> None:
     if not isinstance(query, str) or not query.strip():
         message = f"the query is empty ({query!r}): say in words what to look for"
         raise QueryError(message)
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        message = f"k = {k!r} is not allowed: give a whole number >= 1"
-        raise ConfigError(message)
+    require_count("k", k)
 
 
-def _preset_for(preset: str | Preset | None, manifest: Manifest) -> Preset:
-    """Return the preset asked for, or the index's own: by name where this version knows it.
+def require_count(name: str, value: object) -> None:
+    """Raise unless `value` is a whole number >= 1.
 
     Raises:
-        IndexMismatchError: the preset asked for names another segmenter than made the index.
+        ConfigError: it is not; the message calls it `name`.
     """
-    if preset is None:
-        stored = manifest.preset
-        return PRESETS.get(str(stored.get("name"))) or preset_from_json(stored)
-    chosen = preset_named(preset) if isinstance(preset, str) else preset
-    has_own_masks = manifest.made_by.get("masks") is not None
-    names = {"segmenter": manifest.preset["segmenter"]} if has_own_masks else {}
-    _require_equal(names, {"segmenter": chosen.segmenter} if has_own_masks else {})
-    return chosen
-
-
-def _require_same_encoder(manifest: Manifest, encoder: RegionEncoder) -> None:
-    made_by = {name: manifest.made_by[name] for name in ("encoder", "dim")}
-    _require_equal(made_by, {"encoder": encoder.model_id, "dim": encoder.dim})
-
-
-def _require_equal(made_by: Mapping[str, Any], opened_with: Mapping[str, Any]) -> None:
-    changed = differences(made_by, opened_with)
-    if changed:
-        message = (
-            f"the index was made by other models ({'; '.join(changed)}): "
-            "open it with those, or build it again"
-        )
-        raise IndexMismatchError(message)
-
-
-def _versions() -> dict[str, str]:
-    found = {"matir_nb": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        message = f"{name} = {value!r} is not allowed: give a whole number >= 1"
+        raise ConfigError(message)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 This module knows no command and no name of an index.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from matir_nb import engine
-from matir_nb.engine import Engine, IndexPictures
+from matir_nb import opening
+from matir_nb.engine import Engine
 from matir_nb.index.manifest import MANIFEST_NAME, read_manifest
+from matir_nb.index.pictures import IndexPictures
 from matir_nb.index.store import Index
 from matir_nb.models.base import RegionEncoder
 from matir_nb.types import FloatArray
@@ -30,7 +31,15 @@ class StoredSource(IndexPictures):
 
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
-        return self._open_engine().region_scores_of(query, image_id)
+        return self.engine().region_scores_of(query, image_id)
+
+    def text_scores_of(self, texts: Sequence[str], image_id: str) -> tuple[FloatArray, FloatArray]:
+        """Return stage-1 cosines of texts in one image (see `Engine.text_scores_of`)."""
+        return self.engine().text_scores_of(texts, image_id)
+
+    def engine(self) -> Engine:
+        """Return the engine; the first call opens it."""
+        return self._open_engine()
 
 
 class Engines:
@@ -61,7 +70,7 @@ class Engines:
         if found is None:
             judge = "default" if has_judge else None
             encoder = self._encoder(path, device)
-            found = engine.open_engine(
+            found = opening.open_engine(
                 path, judge=judge, device=device, images=images, encoder=encoder
             )
             self._drop_outdated(key)

@@ -1,10 +1,11 @@
-"""Text for a terminal or a picture: file names made harmless, tables in columns.
+"""Text for a terminal, a picture or a page: file names made harmless, tables in columns.
 
 This module knows no model and no stage.
 """
 
+import html
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 DANGEROUS = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that can move the cursor, hide or reorder text."""
@@ -64,6 +65,38 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[
         ).rstrip()
         for line in lines
     )
+
+
+def html_table(head: Sequence[str], rows: Iterable[Iterable[object]], *, caption: str = "") -> str:
+    """Return a plain HTML table; None is an empty cell, a float has three decimals.
+
+    All text is escaped, and made `printable`.
+
+    >>> html_table(["image"], [["<a>.png"]])
+    '<table><tr><th scope="col">image</th></tr><tr><td>&lt;a&gt;.png</td></tr></table>'
+    """
+    title = f"<caption>{html_text(caption)}</caption>" if caption else ""
+    names = "".join(f'<th scope="col">{html_text(name)}</th>' for name in head)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html_text(_cell(value))}</td>' for value in row)}</tr>"
+        for row in rows
+    )
+    return f"<table>{title}<tr>{names}</tr>{body}</table>"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def html_text(text: str) -> str:
+    """Return `text` escaped for HTML, and made `printable`.
+
+    >>> html_text("<b>")
+    '&lt;b&gt;'
+    """
+    return html.escape(printable(text))
 
 
 def display_width(text: str) -> int:

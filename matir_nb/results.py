@@ -1,69 +1,28 @@
 """What a search gives back, as a table with one row per hit, and its file.
 
-`HIT_SCHEMA` is the table; an empty result has all of it. A parquet file written by
-`SearchResult.save` carries query and provenance in its metadata and loads back exactly. This
-module knows no index and no model: pictures come from a `Source`. What is made of a result
-(views, files) stands in modules above this one; the methods that lead there open them by name.
+An empty result has all columns of `HIT_SCHEMA`. A parquet file written by `SearchResult.save`
+carries query and provenance in its metadata and loads back exactly. This module knows no index
+and no model: pictures come from a `Source`. What is made of a result (explanations, views, files)
+stands in modules above this one; the methods that lead there open them by name.
 """
 
-import html
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from importlib import import_module
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import polars as pl
 
+from matir_nb.doors import above
 from matir_nb.errors import ConfigError, IndexMismatchError
-from matir_nb.types import (
-    BoxXYXY,
-    FloatArray,
-    Histogram,
-    Hit,
-    MaskRLE,
-    Provenance,
-    Regions,
-    RGBImage,
-)
-
-BOX = pl.Array(pl.Float64, 4)
-STAGES = ("retrieve", "judge", "align")
-
-HIT_SCHEMA = pl.Schema(
-    {
-        "query": pl.String(),
-        "rank": pl.Int64(),
-        "image_id": pl.String(),
-        "path": pl.String(),
-        "width": pl.Int64(),
-        "height": pl.Int64(),
-        "final_score": pl.Float64(),
-        "stage1_rank": pl.Int64(),
-        "stage1_score": pl.Float64(),
-        "best_region_score": pl.Float64(),
-        "whole_image_score": pl.Float64(),
-        "judge_rank": pl.Int64(),
-        "p_relevant": pl.Float64(),
-        "logit": pl.Float64(),
-        "answer": pl.String(),
-        "judged_box_xyxy": BOX,
-        "region_id": pl.Int64(),
-        "region_score": pl.Float64(),
-        "align_iou": pl.Float64(),
-        "box_xyxy": BOX,
-        "mask_height": pl.Int64(),
-        "mask_width": pl.Int64(),
-        "mask_counts": pl.Binary(),
-        **{f"seconds_{stage}": pl.Float64() for stage in STAGES},
-    }
-)
-"""Null = the stage did not run or found nothing; boxes are xyxy pixels, masks COCO RLE."""
+from matir_nb.hit_table import HIT_SCHEMA, STAGES, hit_of_row, row_of
+from matir_nb.printing import html_table, html_text
+from matir_nb.types import FloatArray, Histogram, Hit, Provenance, Regions, RGBImage
 
 FILE_KEY = "matir_nb.result"
-FILE_VERSION = 1
-PLAIN_FIELDS = tuple(f.name for f in fields(Hit) if f.name in HIT_SCHEMA and "box" not in f.name)
+FILE_VERSION = 2
+"""2: runner-up, null band and cut; files of version 1 load without them."""
 SHOWN = ("rank", "image_id", "final_score", "stage1_rank", "stage1_score", "judge_rank")
 SHOWN_LATE = ("p_relevant", "region_id", "align_iou", "answer")
 
@@ -94,6 +53,12 @@ class Source(Protocol):
 
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
+
+    def text_scores_of(self, texts: Sequence[str], image_id: str) -> tuple[FloatArray, FloatArray]:
+        """Return (t, n) float32 cosines of texts with every region, (t,) with the whole image."""
+
+    def engine(self) -> Any:
+        """Return the `Engine` that can search and judge; opened when it is not yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +94,14 @@ class SearchResult:
 
     def _ipython_display_(self) -> None:
         """Show a static picture of the hits, and the grid."""
-        _above("widgets.display").display_result(self)
+        above("widgets.display").display_result(self)
 
     def _repr_html_(self) -> str:
         """Return a plain HTML table with every stage's score; all text is escaped."""
         columns = (*SHOWN, *SHOWN_LATE)
-        head = "".join(f'<th scope="col">{name}</th>' for name in columns)
-        rows = [
-            "".join(f"<td>{_cell(getattr(hit, name))}</td>" for name in columns)
-            for hit in self.hits
-        ]
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.provenance.notices)
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        caption = html.escape(self.query)
-        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table>{notes}"
+        rows = [[getattr(hit, name) for name in columns] for hit in self.hits]
+        notes = "".join(f"<p>{html_text(note)}</p>" for note in self.provenance.notices)
+        return html_table(columns, rows, caption=self.query) + notes
 
     def with_source(self, source: Source) -> Self:
         """Return this result with pictures and regions from `source`, e.g. an `Engine`.
@@ -165,15 +124,56 @@ class SearchResult:
 
     def grid(self, **traits: Any) -> Any:
         """Return a `matir_nb.widgets.grid.ResultGrid` of this result."""
-        return _above("widgets.grid").ResultGrid(self, **traits)
+        return above("widgets.grid").ResultGrid(self, **traits)
 
     def inspector(self, rank: int = 1, **traits: Any) -> Any:
         """Return a `matir_nb.widgets.inspector.Inspector` that shows the hit at `rank`."""
-        return _above("widgets.inspector").Inspector(self, rank, **traits)
+        return above("widgets.inspector").Inspector(self, rank, **traits)
 
     def flow(self, **traits: Any) -> Any:
         """Return a `matir_nb.widgets.flow.StageFlow` of this result."""
-        return _above("widgets.flow").StageFlow(self, **traits)
+        return above("widgets.flow").StageFlow(self, **traits)
+
+    def ledger(self, rank: int = 1) -> pl.DataFrame:
+        """Return what the score of the hit at `rank` is made of (`matir_nb.explain.ledger`)."""
+        frame: pl.DataFrame = above("explain.ledger").ledger(self, rank)
+        return frame
+
+    def why(self, rank: int, other: int) -> pl.DataFrame:
+        """Return why the hit at `rank` stands above the one at `other`: two ledgers' difference."""
+        frame: pl.DataFrame = above("explain.ledger").difference(self, rank, other)
+        return frame
+
+    def words(self, rank: int = 1) -> Any:
+        """Return what each word adds to each region (`matir_nb.explain.words.WordMatrix`)."""
+        return above("explain.words").words(self, rank)
+
+    def occlusion(self, rank: int = 1, *, judge: bool = False) -> pl.DataFrame:
+        """Return what remains of the hit without each region (`matir_nb.explain.occlusion`)."""
+        frame: pl.DataFrame = above("explain.occlusion").occlusion(self, rank, judge=judge)
+        return frame
+
+    def judge_more(
+        self,
+        n: int = 64,
+        *,
+        cancel: Callable[[], bool] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Return the result as it is once the judge has seen `n` candidates more.
+
+        Raises:
+            ConfigError: the result has no source, or no judge is known.
+        """
+        if self.source is None:
+            message = "the judge needs the index: give it, result.with_source(matir_nb.open(...))"
+            raise ConfigError(message)
+        more: Self = self.source.engine().judge_more(self, n, cancel=cancel, progress=progress)
+        return more
+
+    def compare(self, other: "SearchResult") -> Any:
+        """Return what entered, left and moved (`matir_nb.explain.compare.Comparison`)."""
+        return above("explain.compare").compare(self, other)
 
     def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write .parquet, .csv, .json, .html, .png or .txt (see `matir_nb.exports.files`).
@@ -181,7 +181,7 @@ class SearchResult:
         Raises:
             ConfigError: the ending is unknown, or the file is there and `overwrite` is not set.
         """
-        written: Path = _above("exports.files").write(self, path, overwrite=overwrite)
+        written: Path = above("exports.files").write(self, path, overwrite=overwrite)
         return written
 
     def to_html(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -194,22 +194,22 @@ class SearchResult:
 
     def to_coco(self) -> list[dict[str, Any]]:
         """Return COCO results (see `matir_nb.exports.coco`)."""
-        entries: list[dict[str, Any]] = _above("exports.coco").to_coco(self)
+        entries: list[dict[str, Any]] = above("exports.coco").to_coco(self)
         return entries
 
     def to_fiftyone(self) -> Any:
         """Return a `fiftyone.Dataset`; needs that package."""
-        return _above("exports.others").to_fiftyone(self)
+        return above("exports.others").to_fiftyone(self)
 
     def to_supervision(self) -> Any:
         """Return `supervision.Detections` by image id; needs that package."""
-        return _above("exports.others").to_supervision(self)
+        return above("exports.others").to_supervision(self)
 
     def to_polars(self) -> pl.DataFrame:
         """Return one row per hit, with `HIT_SCHEMA`."""
         seconds = {f"seconds_{s}": self.provenance.seconds.get(s) for s in STAGES}
         shared = {"query": self.query, **seconds}
-        return pl.DataFrame([_row(hit) | shared for hit in self.hits], schema=HIT_SCHEMA)
+        return pl.DataFrame([row_of(hit) | shared for hit in self.hits], schema=HIT_SCHEMA)
 
     def save(self, path: str | Path) -> None:
         """Write a parquet file that `load` reads back exactly."""
@@ -233,43 +233,10 @@ class SearchResult:
         provenance["notices"] = tuple(provenance["notices"])
         return cls(
             query=document["query"],
-            hits=tuple(_hit(row) for row in table.iter_rows(named=True)),
+            hits=tuple(hit_of_row(row) for row in table.iter_rows(named=True)),
             provenance=Provenance(**provenance),
             rest={name: Histogram(**scores) for name, scores in document["rest"].items()},
         )
-
-
-def _above(module: str) -> Any:
-    """Return a module that is made of results and therefore stands above this one."""
-    return import_module(f"matir_nb.{module}")
-
-
-def _row(hit: Hit) -> dict[str, Any]:
-    mask = hit.mask
-    return {name: getattr(hit, name) for name in PLAIN_FIELDS} | {
-        "judged_box_xyxy": hit.judged_box_xyxy,
-        "box_xyxy": hit.box_xyxy,
-        "mask_height": None if mask is None else mask.size[0],
-        "mask_width": None if mask is None else mask.size[1],
-        "mask_counts": None if mask is None else mask.counts,
-    }
-
-
-def _hit(row: Mapping[str, Any]) -> Hit:
-    size = (row["mask_height"], row["mask_width"])
-    return Hit(
-        **{name: row[name] for name in PLAIN_FIELDS},
-        judged_box_xyxy=_box(row["judged_box_xyxy"]),
-        box_xyxy=_box(row["box_xyxy"]),
-        mask=None if row["mask_counts"] is None else MaskRLE(size, row["mask_counts"]),
-    )
-
-
-def _box(values: list[float] | None) -> BoxXYXY | None:
-    if values is None:
-        return None
-    x0, y0, x1, y1 = values
-    return (x0, y0, x1, y1)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
@@ -281,13 +248,13 @@ def _read(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
         if document["version"] > FILE_VERSION:
             message = f"{str(path)!r} was saved by a newer matir_nb: update matir_nb"
             raise ConfigError(message)
-        return document, pl.read_parquet(path, columns=HIT_SCHEMA.names())
+        return document, _completed(pl.read_parquet(path))
     except (KeyError, TypeError, json.JSONDecodeError, pl.exceptions.PolarsError) as error:
         message = f"{str(path)!r} is no saved result: give a file that SearchResult.save wrote"
         raise ConfigError(message) from error
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return html.escape(f"{value:.3f}" if isinstance(value, float) else str(value))
+def _completed(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of `HIT_SCHEMA`, null where an older file has none."""
+    missing = [pl.lit(None, HIT_SCHEMA[c]).alias(c) for c in HIT_SCHEMA if c not in table.columns]
+    return table.with_columns(missing).select(HIT_SCHEMA.names())

@@ -144,6 +144,11 @@ class Candidate:
         scores = _read_only("region_scores", self.region_scores, (len(ids),))
         object.__setattr__(self, "region_scores", scores)
 
+    @property
+    def runner_up_score(self) -> float | None:
+        """Second-highest cosine with a region; None where fewer than two are known."""
+        return float(self.region_scores[1]) if len(self.region_scores) > 1 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -184,12 +189,17 @@ class Hit:
         final_score: log-odds; the sum that `matir_nb.stages.align.final_score` documents.
         stage1_rank: rank after stage 1.
         stage1_score: fused cosine of stage 1.
-        best_region_score: highest region cosine; None without regions.
+        best_region_id: the region with the highest cosine; None without regions.
+        best_region_score: that cosine; None without regions.
+        runner_up_score: second-highest region cosine; None where fewer than two are known.
         whole_image_score: cosine with the whole image.
+        null_percentile: percent of neutral phrases that score lower in this image, 0 to 100;
+            None = not known.
         judge_rank: rank by the judge's logit among the judged; None = not judged.
         p_relevant: the judge's probability; None = not judged.
         logit: the judge's raw log-odds; None = not judged.
         answer: the judge's words; None = not judged.
+        above_cut: whether this query's cut keeps it; None = there is no cut.
         judged_box_xyxy: the judge's box; None = none given or not judged.
         region_id: the region shown for the hit; None = nothing found.
         region_score: that region's stage-1 cosine; None = not among the m best.
@@ -206,12 +216,16 @@ class Hit:
     final_score: float
     stage1_rank: int
     stage1_score: float
+    best_region_id: int | None
     best_region_score: float | None
+    runner_up_score: float | None
     whole_image_score: float
+    null_percentile: float | None
     judge_rank: int | None
     p_relevant: float | None
     logit: float | None
     answer: str | None
+    above_cut: bool | None
     judged_box_xyxy: BoxXYXY | None
     region_id: int | None
     region_score: float | None

@@ -20,6 +20,19 @@ class HelpWanted(Exception):  # noqa: N818 - no error: an answer
     """Somebody asked for help; the text is the message."""
 
 
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command beside its help."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Take notice of an argument, and of the commands below it with their indent."""
+        super().add_argument(action)
+        if action.help is argparse.SUPPRESS:
+            return
+        for command in self._iter_indented_subactions(action):
+            length = len(self._format_action_invocation(command)) + self._current_indent
+            self._action_max_length = max(self._action_max_length, length)
+
+
 class Parser(argparse.ArgumentParser):
     """Neither prints nor exits: raises `UsageError` or `HelpWanted`; abbreviates no option."""
 
@@ -27,7 +40,7 @@ class Parser(argparse.ArgumentParser):
         """Take what `argparse.ArgumentParser` takes."""
         mine: dict[str, Any] = {
             "allow_abbrev": False,
-            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "formatter_class": Formatter,
         }
         super().__init__(**mine | options)
         self.commands: dict[str, Parser] = {}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from matir_nb.errors import QueryError
 from matir_nb.geometry.masks import decode, encode, regions_from_masks
+from matir_nb.index.build import build
 from matir_nb.models.base import JudgeInput
 from matir_nb.scenes.draw import Scene, SceneObject, draw_gallery
 from matir_nb.scenes.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES
@@ -46,6 +47,14 @@ def scene_gallery(folder: Path, n: int, *, seed: int = 0) -> list[Scene]:
     for scene in scenes:
         Image.fromarray(scene.image).save(folder / f"{scene.scene_id}.png", compress_level=1)
     return scenes
+
+
+def oracle_index(folder: Path, n: int) -> tuple[list[Scene], Path]:
+    """Draw `n` scenes in folder/scenes and index them with the models that know them by heart."""
+    scenes = scene_gallery(folder / "scenes", n)
+    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
+    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
+    return scenes, folder / "i.matir"
 
 
 def words_of(item: SceneObject) -> tuple[str, ...]:

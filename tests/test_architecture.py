@@ -16,6 +16,7 @@ import matir_nb
 PACKAGE = Path(matir_nb.__file__).parent
 
 TABLE = """
+0 doors
 0 printing
 0 errors
 0 version
@@ -35,6 +36,7 @@ TABLE = """
 1 geometry.boundary         numpy
 1 geometry.relations        numpy
 2 images                    numpy PIL
+2 hit_table                 polars
 2 results                   numpy polars
 2 terms
 2 models.base               numpy
@@ -55,54 +57,100 @@ TABLE = """
 2 scenes.queries            numpy
 2 evaluation.bootstrap      numpy
 2 evaluation.ranking        numpy
+2 evaluation.rank_similarity
 2 evaluation.grounding      numpy
 2 evaluation.report_text
+2 evaluation.explain_text
 3 models.alpha_clip         numpy PIL torch transformers
 3 models.sam2               numpy PIL torch transformers
 3 models.qwen_vl            numpy PIL torch transformers
 3 models.given_masks        numpy PIL
 3 models.structured         numpy
 3 models.registry           torch transformers
+3 models.judges
+3 models.texts              numpy
 3 index.store               numpy polars
+3 index.pictures
 4 index.build
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy
 4 evaluation.arms
+4 explain.ledger            polars
+4 explain.ledger_text
+4 explain.standing          numpy
+4 explain.traced            polars
+4 explain.neutral           numpy
+4 explain.null_band         numpy
+4 explain.cut               numpy
+4 explain.yardstick         numpy
 5 evaluation.gallery        PIL tqdm
 5 engine                    numpy
+5 opening
 5 engines
+4 explain.phrases
+4 explain.words             numpy polars
+5 explain.without_region    numpy
+5 explain.occlusion         numpy polars
+5 explain.comparison_table  polars
+5 explain.compare           polars
+6 explain.trace             numpy
+6 explain.sensitivity       numpy polars
+5 review.estimate           numpy
+5 review.marked
+5 review.saved             polars
+5 review.tables            polars
+5 review.gaps
+5 review.progress          numpy polars
+5 review.ledger             polars
+6 review.templates          polars
 5 exports.drawing           numpy PIL
 5 exports.contact_sheet     PIL
 5 doctor
-5 exports.atomic            polars
+4 exports.atomic            polars
+4 exports.frames            polars
 5 widgets.built             anywidget
-5 exports.marks             polars
+4 exports.marks             polars
 5 exports.text              polars
 5 exports.explain           numpy
-5 widgets.table
+4 widgets.table
 5 widgets.thumbnails        PIL
+5 widgets.accounts
 5 widgets.payload
 6 exports.coco
 6 exports.page
 6 exports.others            numpy fiftyone supervision
+6 exports.trec              numpy polars
 6 exports.files             polars PIL
 6 widgets.fallback
+6 widgets.explained
 6 widgets.jobs
 6 widgets.requests
 6 widgets.values            traitlets
-6 widgets.base              anywidget traitlets polars
+6 widgets.together
+6 widgets.traits            anywidget traitlets
+6 widgets.base              traitlets polars
 6 widgets.grid              traitlets
 6 widgets.inspector         traitlets
 6 widgets.flow              traitlets
+6 widgets.compare           traitlets polars IPython
 6 widgets.search_box        traitlets
 6 widgets.display           IPython
 6 evaluation.run            numpy polars tqdm
 6 evaluation.scene_report   polars
+6 evaluation.absence        numpy
+6 evaluation.faithfulness   numpy
+6 evaluation.explain_curves numpy
+6 evaluation.explain_rounds numpy polars tqdm
+6 evaluation.explain_summary polars
+6 evaluation.explain_report
 6 demo
 7 commands.session
+7 commands.given
 7 commands.on_indexes       polars
 7 commands.on_results
+7 commands.on_explanations  numpy
+7 commands.on_reviews       polars
 7 commands.arguments
 7 commands.tree
 8 cli
@@ -222,19 +270,19 @@ def test_right_imports_pass():
 
 def doors():
     """Yield the modules that `results` opens by name, for what is made of a result."""
-    tree = ast.parse(SOURCES["results"].read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "_above":
-            yield node.args[0].value
+    for module in ("results", "engine"):
+        for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "above":
+                yield module, node.args[0].value
 
 
-def test_the_doors_of_a_result_lead_up_to_views_and_files_only():
+def test_doors_lead_up_to_explanations_views_reviews_and_files_only():
     opened = set(doors())
-    assert opened
-    assert {name.partition(".")[0] for name in opened} == {"exports", "widgets"}
-    assert all(ROWS[name].rank > ROWS["results"].rank for name in opened)
+    folders = {name.partition(".")[0] for _, name in opened}
+    assert folders == {"explain", "exports", "review", "widgets"}
+    assert all(ROWS[name].rank > ROWS[module].rank for module, name in opened)
 
 
 def test_nothing_else_imports_by_name():
     by_name = {m for m, path in SOURCES.items() if "import_module(" in path.read_text()}
-    assert by_name == {"__init__", "results"}
+    assert by_name == {"__init__", "doors"}

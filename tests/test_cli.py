@@ -19,8 +19,9 @@ from matir_nb.errors import ConfigError, ModelUnavailableError
 from matir_nb.evaluation import scene_report
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.evaluation.gallery import write_gallery
+from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.home import settings
-from matir_nb.results import HIT_SCHEMA, SearchResult
+from matir_nb.results import SearchResult
 
 N = 20
 QUERY = ["orange", "crescent"]
@@ -55,8 +56,9 @@ def models(gallery, monkeypatch):
     encoder = OracleEncoder(scenes)
     monkeypatch.setattr("matir_nb.index.build.load_segmenter", lambda *_: OracleMaskSource(scenes))
     monkeypatch.setattr("matir_nb.index.build.load_encoder", lambda *_: encoder)
-    monkeypatch.setattr("matir_nb.engine.load_encoder", lambda *_: encoder)
-    monkeypatch.setattr("matir_nb.engine.load_judge", judge_for)
+    monkeypatch.setattr("matir_nb.opening.load_encoder", lambda *_: encoder)
+    monkeypatch.setattr("matir_nb.opening.load_judge", judge_for)
+    monkeypatch.setattr("matir_nb.models.judges.load_judge", judge_for)
     return encoder
 
 
@@ -175,9 +177,11 @@ def test_explain_adds_up_and_names_every_region(gallery, index, capsys):
     out, _ = capsys.readouterr()
     blocks = out.split("\n\n")
     for block in (blocks[2], blocks[4]):
-        _, _, *terms, total = [line.split() for line in block.splitlines()]
-        *values, whole = [float(words[-1].replace("−", "-")) for words in [*terms, total]]
-        assert sum(values) == pytest.approx(whole, abs=2e-3)
+        adds = [line.split()[-1] for line in block.splitlines()]
+        *values, whole = [float(w.replace("−", "-")) for w in adds if w[0] in "+−" and "." in w]
+        assert len(values) >= 2
+        assert sum(values) == pytest.approx(whole, abs=3e-3)
+    assert "gap to the next hit: " in blocks[4]
     scene_id = out.split(".png")[0]
     scene = next(s for s in gallery[1] if s.scene_id == scene_id)
     rows = blocks[5].splitlines()[2:-1]
@@ -590,7 +594,7 @@ def test_an_interrupt_is_one_line_and_130(index, monkeypatch, capsys):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("matir_nb.engine.open_engine", interrupted)
+    monkeypatch.setattr("matir_nb.opening.open_engine", interrupted)
     assert cli.main(["search", "red", "--index", str(index)]) == 130
     assert capsys.readouterr().err.splitlines() == [
         "matir: interrupted; what was finished is kept, the same command goes on"

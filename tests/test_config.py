@@ -5,9 +5,11 @@ import pytest
 from matir_nb import config
 from matir_nb.config import (
     AlignConfig,
+    CutConfig,
     JudgeConfig,
     MaskConfig,
     RetrieveConfig,
+    preset_from_json,
     preset_named,
 )
 from matir_nb.errors import ConfigError, MatirError
@@ -27,6 +29,8 @@ from matir_nb.errors import ConfigError, MatirError
         (JudgeConfig, "n_judged", -1),
         (JudgeConfig, "chunk_size", 0),
         (AlignConfig, "min_align_iou", 1.01),
+        (CutConfig, "error_rate", 0),
+        (CutConfig, "error_rate", 1.0),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(kind, name, value):
@@ -65,3 +69,14 @@ def test_presets_are_frozen_and_named_like_their_key():
 
 def test_the_embedded_preset_warns_about_photographs():
     assert "photographs" in preset_named("embedded").notice
+
+
+def test_a_stored_preset_comes_back_and_one_without_cut_and_bank_gets_the_defaults():
+    preset = dataclasses.replace(preset_named("embedded"), cut=CutConfig(error_rate=0.2))
+    stored = dataclasses.asdict(preset)
+    assert preset_from_json(stored) == preset
+    older = {name: value for name, value in stored.items() if name not in ("cut", "neutral")}
+    expected = dataclasses.replace(preset, cut=CutConfig(), neutral="everyday")
+    assert preset_from_json(older) == expected
+    with pytest.raises(ConfigError, match="the stored preset cannot be used"):
+        preset_from_json(stored | {"cut": {"eror_rate": 0.1}})

@@ -2,26 +2,23 @@ import subprocess
 import sys
 
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, known_words, scene_gallery, words_of
+from fakes import OracleEncoder, OracleJudge, OracleMaskSource, known_words, oracle_index, words_of
 
 import matir_nb
 from matir_nb.config import PRESETS
-from matir_nb.engine import open_engine
 from matir_nb.errors import ConfigError, IndexMismatchError, IndexNotFoundError, QueryError
 from matir_nb.geometry.masks import decode
+from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.index.build import build
-from matir_nb.results import HIT_SCHEMA, SearchResult
+from matir_nb.opening import open_engine
+from matir_nb.results import SearchResult
 
 N = 30
 
 
 @pytest.fixture(scope="module")
 def scenes_and_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("engine")
-    scenes = scene_gallery(folder / "scenes", N)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
-    return scenes, folder / "i.matir"
+    return oracle_index(tmp_path_factory.mktemp("engine"), N)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matir_nb.errors import ConfigError, IndexMismatchError
-from matir_nb.results import HIT_SCHEMA, SearchResult
+from matir_nb.hit_table import HIT_SCHEMA
+from matir_nb.results import FILE_KEY, FILE_VERSION, SearchResult
 from matir_nb.types import Histogram, Hit, MaskRLE, Provenance
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -31,12 +32,16 @@ hits = st.builds(
     final_score=scores,
     stage1_rank=counts,
     stage1_score=scores,
+    best_region_id=st.none() | counts,
     best_region_score=st.none() | scores,
+    runner_up_score=st.none() | scores,
     whole_image_score=scores,
+    null_percentile=st.none() | scores,
     judge_rank=st.none() | counts,
     p_relevant=st.none() | scores,
     logit=st.none() | scores,
     answer=st.none() | texts,
+    above_cut=st.none() | st.booleans(),
     judged_box_xyxy=st.none() | boxes,
     region_id=st.none() | counts,
     region_score=st.none() | scores,
@@ -55,7 +60,11 @@ provenances = st.builds(
 )
 
 ABSENT = {
+    "best_region_id",
     "best_region_score",
+    "runner_up_score",
+    "null_percentile",
+    "above_cut",
     "judge_rank",
     "p_relevant",
     "logit",
@@ -164,8 +173,21 @@ def test_other_files_are_refused(tmp_path):
         SearchResult.load(tmp_path / "text.parquet")
 
 
+def test_of_a_file_of_version_1_the_rest_is_loaded(tmp_path):
+    result = SearchResult("q", (a_bare_hit(),), a_provenance())
+    result.save(tmp_path / "new.parquet")
+    document = pl.read_parquet_metadata(tmp_path / "new.parquet")[FILE_KEY]
+    old = document.replace(f'"version": {FILE_VERSION}', '"version": 1')
+    assert old != document
+    table = pl.read_parquet(tmp_path / "new.parquet").drop(
+        "best_region_id", "runner_up_score", "null_percentile", "above_cut"
+    )
+    table.write_parquet(tmp_path / "old.parquet", metadata={FILE_KEY: old})
+    assert SearchResult.load(tmp_path / "old.parquet") == result
+
+
 def test_a_newer_file_is_refused(tmp_path):
-    document = {"version": 2, "query": "q", "provenance": {}}
+    document = {"version": FILE_VERSION + 1, "query": "q", "provenance": {}}
     table = pl.DataFrame(schema=HIT_SCHEMA)
     metadata = {"matir_nb.result": json.dumps(document)}
     table.write_parquet(tmp_path / "new.parquet", metadata=metadata)

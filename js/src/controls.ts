@@ -62,7 +62,7 @@ export function segments<Name extends "mask_mode" | "order">(
 
 export function checkbox(
   session: Session,
-  name: "boxes" | "labels" | "hide_abstained",
+  name: "boxes" | "labels" | "hide_abstained" | "only_above_cut" | "judge_as_i_scroll",
   label: string,
   title: string,
 ): Control {

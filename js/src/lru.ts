@@ -32,6 +32,17 @@ export class Lru<Key, Value> {
     }
   }
 
+  /** The same values under other keys; those without one (undefined) leave. */
+  rename(keyOf: (key: Key, value: Value) => Key | undefined): void {
+    const old = [...this.#values];
+    this.#values.clear();
+    for (const [key, value] of old) {
+      const next = keyOf(key, value);
+      if (next === undefined) this.release(value);
+      else this.#values.set(next, value);
+    }
+  }
+
   delete(key: Key): void {
     const value = this.#values.get(key);
     if (value === undefined) return;

@@ -21,17 +21,20 @@ export interface AfmModel {
 }
 
 export const SOON_MS = 300;
+const TABLES = { _table: "result", _table_b: "other" } as const;
+type TableTrait = keyof typeof TABLES;
 
 export class ModelSession implements Session {
   result: ResultTable | null = null;
+  /** The table of the other result, where two are compared. */
+  other: ResultTable | null = null;
   isConnected = true;
-  /** Why the table could not be read; "" = it could. Told as a "result" event. */
-  problem = "";
   readonly #listeners = new Listeners<"result" | "connection">();
   readonly #pending: Pending;
   readonly #offs = new Set<() => void>();
   #soon: ReturnType<typeof setTimeout> | undefined;
-  #nRead = 0;
+  readonly #nRead = { _table: 0, _table_b: 0 };
+  readonly #problems = { _table: "", _table_b: "" };
   #isDestroyed = false;
 
   constructor(readonly model: AfmModel) {
@@ -40,12 +43,19 @@ export class ModelSession implements Session {
       () => this.#setConnected(false),
     );
     this.#listen("msg:custom", (message, buffers) => this.#receive(message, buffers));
-    // Only the kernel writes this trait, so it is a sign of life.
-    this.#listen("change:_table", () => {
-      this.#setConnected(true);
-      void this.#read();
-    });
-    void this.#read();
+    for (const name of Object.keys(TABLES) as TableTrait[]) {
+      // Only the kernel writes these traits, so it is a sign of life.
+      this.#listen(`change:${name}`, () => {
+        this.#setConnected(true);
+        void this.#read(name);
+      });
+      void this.#read(name);
+    }
+  }
+
+  /** Why a table could not be read; "" = it could. Told as a "result" event. */
+  get problem(): string {
+    return this.#problems._table || this.#problems._table_b;
   }
 
   get<Name extends keyof Traits>(name: Name): Traits[Name] {
@@ -112,18 +122,20 @@ export class ModelSession implements Session {
   }
 
   /** Inflating is asynchronous: only the newest table counts, whichever is ready first. */
-  async #read(): Promise<void> {
-    const turn = ++this.#nRead;
+  async #read(name: TableTrait): Promise<void> {
+    const turn = ++this.#nRead[name];
     let [table, problem]: [ResultTable | null, string] = [null, ""];
     try {
-      table = await readTable(toView(this.model.get("_table")));
+      table = await readTable(toView(this.model.get(name)));
     } catch (error) {
       problem = `The result cannot be shown: ${(error as Error).message}`;
     }
-    if (turn !== this.#nRead || this.#isDestroyed) return;
-    const isSame = table?.id === this.result?.id && problem === this.problem;
-    [this.result, this.problem] = [table, problem];
-    this.#pending.abort((request) => "result" in request && request.result !== table?.id);
+    if (turn !== this.#nRead[name] || this.#isDestroyed) return;
+    const isSame = table?.id === this[TABLES[name]]?.id && problem === this.#problems[name];
+    this[TABLES[name]] = table;
+    this.#problems[name] = problem;
+    const ids = [this.result?.id, this.other?.id];
+    this.#pending.abort((request) => "result" in request && !ids.includes(request.result));
     if (!isSame || table !== null) this.#listeners.emit("result");
   }
 }

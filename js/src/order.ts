@@ -9,16 +9,23 @@ export interface Choice {
   /** Rows with a lower final score are hidden; null = none. */
   minScore: number | null;
   hideAbstained: boolean;
+  /** Hide what the query's own cut does not keep. */
+  onlyAboveCut: boolean;
 }
+
+/** The traits of a choice: with another value other rows are shown. */
+export const CHOICE = ["order", "min_score", "hide_abstained", "only_above_cut"] as const;
 
 /** The rows that the session's traits show, first to last; none without a result. */
 export function rowsOf(session: Session): number[] {
   if (session.result === null) return [];
-  return shownRows(session.result.columns, {
+  const rows = shownRows(session.result.columns, {
     order: session.get("order"),
     minScore: session.get("min_score"),
     hideAbstained: session.get("hide_abstained"),
+    onlyAboveCut: session.get("only_above_cut"),
   });
+  return session.isShown ? rows.filter((row) => session.isShown?.(row)) : rows;
 }
 
 /** The rows to show, first to last. */
@@ -32,8 +39,10 @@ export function shownRows(columns: Columns, choice: Choice): number[] {
 /** Scores travel with three decimals: a hit at the very threshold must not be lost to rounding. */
 const ROUNDING = 0.0005;
 
-function isShown(columns: Columns, row: number, { minScore, hideAbstained }: Choice): boolean {
+function isShown(columns: Columns, row: number, choice: Choice): boolean {
+  const { minScore, hideAbstained, onlyAboveCut } = choice;
   if (hideAbstained && columns.abstained[row] === 1) return false;
+  if (onlyAboveCut && columns.above_cut[row] === 0) return false;
   return minScore === null || (columns.final_score[row] ?? 0) >= minScore - ROUNDING;
 }
 
@@ -61,4 +70,14 @@ export function countsText(first: number, last: number, n: number, hidden: numbe
   const seen =
     n === 0 ? "no hits" : `${count(first + 1)}–${count(last + 1)} of ${plural(n, "hit")}`;
   return `showing ${seen}${hidden === 0 ? "" : ` · ${count(hidden)} hidden by filters`}`;
+}
+
+/** Hits that the query's own cut keeps; null = there is no cut. */
+export function aboveCut({ above_cut: kept }: Columns): number | null {
+  return kept.every((value) => value === null) ? null : kept.filter((value) => value === 1).length;
+}
+
+/** Whether the judge has not seen this hit yet, though it has seen others. */
+export function isUnjudged({ judge_rank: ranks }: Columns, row: number): boolean {
+  return ranks[row] === null && ranks.some((rank) => rank !== null);
 }

@@ -3,6 +3,7 @@
  * What the page does not hold is answered by an error that says so.
  */
 
+import { differenceOf } from "./inspector/difference";
 import { Listeners } from "./listeners";
 import { abortError } from "./pending";
 import type {
@@ -13,6 +14,8 @@ import type {
   Tile,
   TilesReply,
   Traits,
+  WhyReply,
+  WordsReply,
 } from "./protocol";
 import type { Reply, RequestOptions, Session, SessionEvent } from "./session";
 
@@ -27,14 +30,18 @@ export interface PageData {
   traits: Partial<Traits>;
   tiles: PageTile[];
   details: InspectReply[];
+  /** Of the hits whose image could be asked. */
+  words: WordsReply[];
 }
 
 const NOT_HERE = "This page does not hold it: open the result in a notebook.";
+const NEEDS_KERNEL = "Only a notebook can ask again without a region: open the result in one.";
 
 function defaultTraits(): Traits {
   return {
     _kind: "grid",
     _table: new DataView(new ArrayBuffer(0)),
+    _table_b: new DataView(new ArrayBuffer(0)),
     selection: [],
     marks: {},
     current: "",
@@ -46,6 +53,10 @@ function defaultTraits(): Traits {
     tile_px: 200,
     min_score: null,
     hide_abstained: false,
+    only_above_cut: false,
+    judge_step: 0,
+    judge_as_i_scroll: false,
+    _review: "",
     panel: "",
     query: "",
     indexes: [],
@@ -65,12 +76,14 @@ export class PageSession implements Session {
   readonly #traits: Traits;
   readonly #tiles: Map<number, PageTile>;
   readonly #details: Map<number, InspectReply>;
+  readonly #words: Map<number, WordsReply>;
 
   constructor(data: PageData) {
     this.result = data.table;
     this.#traits = { ...defaultTraits(), ...data.traits };
     this.#tiles = new Map(data.tiles.map((tile) => [tile.row, tile]));
     this.#details = new Map(data.details.map((detail) => [detail.row, detail]));
+    this.#words = new Map(data.words.map((reply) => [reply.row, reply]));
   }
 
   get<Name extends keyof Traits>(name: Name): Traits[Name] {
@@ -97,9 +110,23 @@ export class PageSession implements Session {
   #answer(request: Request): Reply<unknown> {
     if (request.kind === "tiles") return this.#tilesReply(request.rows, request.regions);
     if (request.kind === "image") return this.#imageReply(request.row);
-    const detail = request.kind === "inspect" ? this.#details.get(request.row) : undefined;
-    if (detail === undefined) throw new Error(NOT_HERE);
-    return { body: detail, buffers: [] };
+    if (request.kind === "occlude") throw new Error(NEEDS_KERNEL);
+    const body = this.#bodyOf(request);
+    if (body === undefined) throw new Error(NOT_HERE);
+    return { body, buffers: [] };
+  }
+
+  #bodyOf(request: Request): InspectReply | WordsReply | WhyReply | undefined {
+    if (request.kind === "inspect") return this.#details.get(request.row);
+    if (request.kind === "words") return this.#words.get(request.row);
+    return request.kind === "why" ? this.#whyReply(request.row, request.other) : undefined;
+  }
+
+  #whyReply(row: number, other: number): WhyReply | undefined {
+    const [mine, its] = [this.#details.get(row), this.#details.get(other)];
+    if (!mine || !its) return undefined;
+    const difference = mine.final_score - its.final_score;
+    return { other, entries: differenceOf(mine.ledger, its.ledger), difference };
   }
 
   #tilesReply(rows: number[], regions: boolean): Reply<TilesReply> {

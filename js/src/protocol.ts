@@ -34,6 +34,10 @@ export interface Columns {
   has_mask: (0 | 1)[];
   /** 1 = the judge saw it and named no place: "not here". */
   abstained: (0 | 1)[];
+  /** 1 = this query's cut keeps it; null = there is no cut. */
+  above_cut: (0 | 1 | null)[];
+  /** Whole percent of neutral phrases that score lower in this image; null = not known. */
+  null_percentile: (number | null)[];
   width: number[];
   height: number[];
 }
@@ -68,9 +72,11 @@ export interface ResultTable {
 
 /** The synced traits. Those of `SearchBox` are empty elsewhere. */
 export interface Traits {
-  _kind: "grid" | "inspector" | "flow" | "search";
+  _kind: "grid" | "inspector" | "flow" | "search" | "compare";
   /** Deflated (zlib) UTF-8 JSON of `ResultTable`; empty before the first search. */
   _table: DataView;
+  /** CompareView: the table of the other result, as `_table`. */
+  _table_b: DataView;
   /** Image ids, in the order in which they were picked. */
   selection: string[];
   /** Image id -> mark. */
@@ -88,6 +94,14 @@ export interface Traits {
   /** Hits with a lower final score are hidden; null = none. */
   min_score: number | null;
   hide_abstained: boolean;
+  /** Hits that the query's own cut does not keep are hidden. */
+  only_above_cut: boolean;
+  /** Candidates that "judge more" takes at once; 0 = it is not offered. */
+  judge_step: number;
+  /** True = more are judged as soon as hits that are not judged come into view. */
+  judge_as_i_scroll: boolean;
+  /** How far the review is: a line, and the reason for its advice; empty = nothing was seen. */
+  _review: string;
   /** What stands beside the grid. */
   panel: "" | "inspector" | "flow";
   /** SearchBox: the words in the field. */
@@ -140,7 +154,48 @@ export interface SearchRequest {
   k: number;
   n_judged: number | null;
 }
-export type Request = TilesRequest | InspectRequest | ImageRequest | SearchRequest;
+/** What each word and phrase of the query adds to each region of one hit. */
+export interface WordsRequest {
+  kind: "words";
+  result: string;
+  row: number;
+}
+/** What remains of one hit without a region: stage 1 from stored scores, the judge asked again. */
+export interface OccludeRequest {
+  kind: "occlude";
+  result: string;
+  row: number;
+  region: number;
+}
+/** Why one hit stands above another: the difference of their ledgers. */
+export interface WhyRequest {
+  kind: "why";
+  result: string;
+  row: number;
+  other: number;
+}
+/** The judge sees the next `n` candidates; the new table arrives as the trait `_table`. */
+export interface JudgeMoreRequest {
+  kind: "judge_more";
+  result: string;
+  n: number;
+}
+/** These rows have been on the screen: for the reviewer's ledger. */
+export interface SeenRequest {
+  kind: "seen";
+  result: string;
+  rows: number[];
+}
+export type Request =
+  | TilesRequest
+  | InspectRequest
+  | ImageRequest
+  | SearchRequest
+  | WordsRequest
+  | OccludeRequest
+  | WhyRequest
+  | JudgeMoreRequest
+  | SeenRequest;
 /** Sent as `request & {id}`; `cancel` names the id of a request that is not wanted any more. */
 export type Outgoing = (Request & { id: string }) | { kind: "cancel"; id: string };
 
@@ -189,9 +244,17 @@ export interface Region {
   /** Box IoU with the judge's box; null = the judge gave no box. */
   box_iou: number | null;
 }
-/** One summand of a score. */
+export interface NullBand {
+  n_phrases: number;
+  /** Percent of them that score lower than the query, 0 to 100. */
+  percentile: number;
+  /** Stage-1 scores of the phrases in this image at 0, 5, 25, 50, 75, 95 and 100 percent; empty =
+   * not known, for the index is not there. */
+  quantiles: number[];
+}
+/** One summand of a stage-1 score. */
 export interface Term {
-  /** "best region", "whole image", "encoder bias", "judge", ... */
+  /** "best region", "whole image" or "whole image as only region". */
   name: string;
   /** How it came about, e.g. "0.9 × 0.412". */
   formula: string;
@@ -218,13 +281,69 @@ export interface InspectReply {
   judge: { p_relevant: number; logit: number; answer: string; abstained: boolean } | null;
   /** Add up to `stage1_score` (cosines). */
   stage1_terms: Term[];
+  /** Adds up to `final_score`; empty = the result does not say what its scores are made of. */
+  ledger: LedgerEntry[];
+  /** Final score minus that of the next hit; null = there is no next. */
+  gap: number | null;
+  /** How neutral phrases score in this image; null = not known. */
+  null_band: NullBand | null;
   stage1_score: number;
-  /** Add up to `final_score` (log-odds). */
-  final_terms: Term[];
   final_score: number;
   ranks: { stage1: number; judge: number | null; final: number };
   /** Why there are no regions or scores; empty = all is there. */
   notes: string[];
+}
+/** One entry of a ledger; the contributions add up to the final score. */
+export interface LedgerEntry {
+  stage: Stage;
+  /** "runner-up region", "winning margin", "whole image", "encoder bias", "judge", "clip", ... */
+  name: string;
+  /** In the entry's own unit (cosine, log-odds, probability, IoU); null = there is none. */
+  value: number | null;
+  /** How the contribution came about, or why there is none. */
+  formula: string;
+  /** Log-odds that it adds to the final score; 0 for entries that only inform. */
+  contribution: number;
+}
+/** Differences "this hit minus the other", entry by entry. */
+export interface WhyReply {
+  other: number;
+  entries: LedgerEntry[];
+  difference: number;
+}
+export interface WordsReply {
+  row: number;
+  /** Words of the query, in order, as typed. */
+  words: string[];
+  /** Phrases, each with the places of its words. */
+  phrases: { text: string; words: number[] }[];
+  /** Stage-1 cosines of the whole query, by region id. */
+  base: number[];
+  /** word × region: what the word adds to the cosine (query minus query without it). */
+  by_word: number[][];
+  /** phrase × region, likewise. */
+  by_phrase: number[][];
+  /** word × region: cosines of the word as a query of its own. */
+  word_alone: number[][];
+  /** phrase × region, likewise. */
+  phrase_alone: number[][];
+}
+export interface OccludeReply {
+  row: number;
+  region: number;
+  stage1_score: number;
+  stage1_rank: number;
+  /** The judge's new verdict; null = there is no judge, `note` says why. */
+  p_relevant: number | null;
+  logit: number | null;
+  answer: string | null;
+  note: string;
+}
+export interface JudgeMoreReply {
+  /** Id of the new `ResultTable`. */
+  result: string;
+  n_judged: number;
+  cancelled: boolean;
 }
 export interface SearchReply {
   /** Id of the new `ResultTable`, which arrives as the trait `_table`. */

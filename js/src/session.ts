@@ -29,6 +29,8 @@ export interface Session {
   set<Name extends keyof Traits>(name: Name, value: Traits[Name], when?: "now" | "soon"): void;
   /** Call `listener` on each change; returns what ends it. */
   on(event: SessionEvent, listener: () => void): () => void;
+  /** Whether a row is shown, where a session shows fewer than its traits say. */
+  isShown?(row: number): boolean;
   /** The decoded table; null before the first search. */
   readonly result: ResultTable | null;
   /** False once a request stayed unanswered; true again with the next answer. */

@@ -1,5 +1,6 @@
 /** What anywidget loads: `render` draws the view that the model's `_kind` names. */
 
+import { createCompare } from "./compare/index";
 import { connectionBanner } from "./connection";
 import { h } from "./dom";
 import { createFlow } from "./flow/index";
@@ -15,11 +16,12 @@ import style from "./style/index.css";
 const grid = (session: Session): View =>
   createGrid(session, { inspector: createInspector, flow: createFlow });
 
-const VIEWS: Record<Traits["_kind"], (session: Session) => View> = {
+const VIEWS: Record<Traits["_kind"], (session: ModelSession) => View> = {
   grid,
   inspector: createInspector,
   flow: createFlow,
   search: (session) => createSearch(session, { grid: () => grid(session) }),
+  compare: (session) => createCompare(session, grid),
 };
 
 function render({ model, el }: { model: AfmModel; el: HTMLElement }): () => void {

@@ -1,6 +1,7 @@
 /** The words of a tile: shortened names, moves between stages, the label that is read aloud. */
 
 import { score } from "./format";
+import { isUnjudged } from "./order";
 import type { Columns, MarkName } from "./protocol";
 
 /** The last part of a posix path; a path that ends in "/" stays whole. */
@@ -45,13 +46,15 @@ export function badgeOf(columns: Columns, row: number): "" | "not here" | "no ma
   return columns.has_mask[row] === 1 ? "" : "no mask";
 }
 
-/** "rank 3, score 0.810, file.jpg, stage-1 rank 7, not here, marked relevant". */
+/** "rank 3, score 0.810, file.jpg, stage-1 rank 7, above the cut, not here, marked relevant". */
 export function labelOf(columns: Columns, row: number, mark: MarkName | null): string {
   const parts = [
     `rank ${row + 1}`,
     `score ${score(columns.final_score[row])}`,
     fileName(columns.image_id[row] ?? ""),
     `stage-1 rank ${columns.stage1_rank[row]}`,
+    columns.above_cut[row] === 1 ? "above the cut" : "",
+    isUnjudged(columns, row) ? "not judged" : "",
     badgeOf(columns, row),
     mark === null ? "" : `marked ${mark}`,
   ];

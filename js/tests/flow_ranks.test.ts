@@ -26,6 +26,8 @@ function table(stage1: number[], judge: (number | null)[], n_judged: number | nu
       align_iou: nothing,
       has_mask: stage1.map((): 0 => 0),
       abstained: stage1.map((): 0 => 0),
+      above_cut: nothing,
+      null_percentile: nothing,
       width: zeros,
       height: zeros,
     },

@@ -247,3 +247,38 @@ it("lets go of what was not used for longest", () => {
   lru.clear();
   expect(gone).toEqual(["two", "three", "one", "THREE"]);
 });
+
+it("keeps pictures under new rows, and asks again for those whose masks have changed", async () => {
+  want([0, 1, 2]);
+  await wait(0);
+  asked[0]?.answer();
+  await wait(0);
+  const [first, second] = [loader.picture(0), loader.picture(1)];
+  loader.rename(
+    (row) => [5, 3][row],
+    (row) => row === 1,
+  );
+  expect(loader.picture(5)).toBe(first);
+  expect(loader.picture(3)).toBe(second); // shown until the next one is there
+  expect(loader.picture(2)).toBeUndefined();
+  expect(revoked).toEqual(["blob:2"]);
+  want([3, 5]);
+  await wait(0);
+  expect(rowsAsked()).toEqual([[0, 1, 2], [3]]);
+  asked[1]?.answer();
+  await wait(0);
+  expect(revoked).toEqual(["blob:2", "blob:1"]);
+});
+
+it("takes requests back when rows mean other hits", async () => {
+  want([0]);
+  await wait(0);
+  loader.rename(
+    (row) => row + 1,
+    () => false,
+  );
+  expect(asked[0]?.signal?.aborted).toBe(true);
+  want([1]);
+  await wait(0);
+  expect(rowsAsked()).toEqual([[0], [1]]);
+});

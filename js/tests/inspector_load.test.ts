@@ -106,6 +106,47 @@ describe("Loader", () => {
     expect(asked).toHaveLength(4);
   });
 
+  it("asks a question once, keeps the answer, and forgets it with the result", async () => {
+    const { loader, asked, changed } = start();
+    const question = { kind: "why", row: 2, other: 4 } as const;
+    loader.ask(question);
+    loader.ask(question);
+    loader.ask({ ...question, other: 5 });
+    expect(asked.map(({ request }) => request)).toEqual([
+      { ...question, result: "r1" },
+      { ...question, other: 5, result: "r1" },
+    ]);
+    expect(loader.answered(question)).toEqual({ reply: undefined, error: undefined });
+    asked[0]?.answer({ body: { difference: 1 }, buffers: [] });
+    asked[1]?.fail(new Error("no such hit"));
+    await settled();
+    expect(changed).toEqual([2, 2]);
+    expect(loader.answered(question).reply).toEqual({ difference: 1 });
+    expect(loader.answered({ ...question, other: 5 }).error).toBe("no such hit");
+    loader.ask(question);
+    loader.ask({ ...question, other: 5 });
+    expect(asked).toHaveLength(2);
+    loader.clear();
+    expect(loader.answered(question).reply).toBeUndefined();
+  });
+
+  it("takes a question back, so that it can be asked again", async () => {
+    const { loader, asked } = start();
+    const question = { kind: "occlude", row: 0, region: 3 } as const;
+    loader.ask(question);
+    loader.drop(question);
+    await settled();
+    expect(asked[0]?.signal.aborted).toBe(true);
+    expect(loader.answered(question).error).toBeUndefined();
+    loader.ask(question);
+    asked[1]?.fail(new Error("the judge is gone"));
+    await settled();
+    expect(loader.answered(question).error).toBe("the judge is gone");
+    loader.drop(question);
+    loader.ask(question);
+    expect(asked).toHaveLength(3);
+  });
+
   it("says which mask is damaged instead of showing half of an answer", async () => {
     const { loader, asked } = start();
     loader.need(0, 512);

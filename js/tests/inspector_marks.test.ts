@@ -8,7 +8,7 @@ import type { BoxXYXY } from "../src/protocol";
 const box: BoxXYXY = [0, 0, 2, 2];
 const shape = (id: number): Shape => ({ d: `path ${id}`, region: { id, box } }) as Shape;
 const detail = { shapes: [shape(4), shape(7)], ownPath: "", chosen: 7, judged_box: box };
-const nothing = { hovered: null, pinned: null };
+const nothing = { hovered: null, pinned: null, blanked: null };
 const all = { masks: true, boxes: true };
 const told = (marks: Mark[]): string[] => marks.map(({ kind, text }) => `${kind}|${text}`);
 
@@ -31,20 +31,20 @@ describe("marksOf", () => {
 
   it("puts what is hovered on top, also when the masks are off", () => {
     const hidden = { masks: false, boxes: false };
-    expect(told(marksOf(detail, { hovered: 7, pinned: 4 }, hidden))).toEqual([
+    expect(told(marksOf(detail, { hovered: 7, pinned: 4, blanked: null }, hidden))).toEqual([
       "pinned|region 4",
       "hovered|region 7",
     ]);
   });
 
   it("names a region once", () => {
-    const both = told(marksOf(detail, { hovered: 4, pinned: 4 }, all));
+    const both = told(marksOf(detail, { hovered: 4, pinned: 4, blanked: null }, all));
     expect(both.filter((one) => one.endsWith("region 4"))).toEqual(["hovered|region 4"]);
-    const chosen = told(marksOf(detail, { hovered: 7, pinned: 7 }, all));
+    const chosen = told(marksOf(detail, { hovered: 7, pinned: 7, blanked: null }, all));
     expect(chosen).toEqual(["chosen|chosen: region 7", "box|judge's box", "hovered|"]);
   });
 
   it("ignores a region that is not there", () => {
-    expect(marksOf(detail, { hovered: 99, pinned: null }, all)).toHaveLength(2);
+    expect(marksOf(detail, { hovered: 99, pinned: null, blanked: null }, all)).toHaveLength(2);
   });
 });

@@ -2,14 +2,10 @@
 
 import { describe, expect, it } from "vitest";
 import { digitsFor, waterfall } from "../src/inspector/waterfall";
-import type { Term } from "../src/protocol";
-
-const terms = (...values: number[]): Term[] =>
-  values.map((value, i) => ({ name: `term ${i}`, formula: "", value }));
 
 describe("waterfall", () => {
   it("stacks terms, each from where the last one ended", () => {
-    const { bars, total, zero, rest } = waterfall(terms(3, 1), 4);
+    const { bars, total, zero, rest } = waterfall([3, 1], 4);
     expect(bars).toEqual([
       { from: 0, to: 0.75 },
       { from: 0.75, to: 1 },
@@ -18,19 +14,19 @@ describe("waterfall", () => {
   });
 
   it("puts 0 inside the axis when a partial sum is negative", () => {
-    const { bars, total, zero } = waterfall(terms(2, -6, 5), 1);
+    const { bars, total, zero } = waterfall([2, -6, 5], 1);
     expect(zero).toBeCloseTo(4 / 6);
     expect(bars.map((bar) => bar.to)).toEqual([1, 0, 5 / 6]);
     expect(total).toEqual({ from: zero, to: 5 / 6 });
   });
 
   it("names what the terms do not explain, but not float32 rounding", () => {
-    expect(waterfall(terms(1, 1), 2.5).rest).toBe(0.5);
-    expect(waterfall(terms(0.1, 0.2), Math.fround(0.3)).rest).toBe(0);
+    expect(waterfall([1, 1], 2.5).rest).toBe(0.5);
+    expect(waterfall([0.1, 0.2], Math.fround(0.3)).rest).toBe(0);
   });
 
   it("has an axis for nothing but zeros", () => {
-    expect(waterfall(terms(0), 0)).toMatchObject({ bars: [{ from: 0, to: 0 }], zero: 0 });
+    expect(waterfall([0], 0)).toMatchObject({ bars: [{ from: 0, to: 0 }], zero: 0 });
     expect(waterfall([], 0).bars).toEqual([]);
   });
 });

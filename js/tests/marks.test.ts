@@ -12,7 +12,7 @@ import { PageSession } from "../src/page_session";
 import { tableOf } from "./support";
 
 const page = (traits = {}) =>
-  new PageSession({ table: tableOf("r"), traits, tiles: [], details: [] });
+  new PageSession({ table: tableOf("r"), traits, tiles: [], details: [], words: [] });
 
 it("knows the keys, with and without Shift", () => {
   expect(["r", "N", "u", "x", "q"].map(markOfKey)).toEqual([

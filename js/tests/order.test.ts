@@ -1,7 +1,15 @@
 import { expect, it } from "vitest";
 import { barsOf } from "../src/grid/bars";
 import { scoreAt } from "../src/grid/toolbar";
-import { countsText, neighbours, positionsOf, rowsOf, shownRows } from "../src/order";
+import {
+  aboveCut,
+  countsText,
+  isUnjudged,
+  neighbours,
+  positionsOf,
+  rowsOf,
+  shownRows,
+} from "../src/order";
 import { PageSession } from "../src/page_session";
 import type { Columns } from "../src/protocol";
 import { badgeOf, fileName, labelOf, moveOf, splitName } from "../src/words";
@@ -19,10 +27,12 @@ const columns: Columns = {
   align_iou: [null, null, null, null],
   has_mask: [1, 0, 1, 0],
   abstained: [0, 0, 0, 1],
+  above_cut: [1, 1, 0, 0],
+  null_percentile: [99, 97, null, 3],
   width: [4, 4, 4, 4],
   height: [3, 3, 3, 3],
 };
-const all = { order: "final", minScore: null, hideAbstained: false } as const;
+const all = { order: "final", minScore: null, hideAbstained: false, onlyAboveCut: false } as const;
 
 it("orders by rank or by stage-1 rank", () => {
   expect(shownRows(columns, all)).toEqual([0, 1, 2, 3]);
@@ -33,9 +43,28 @@ it("hides lower scores and what the judge did not find", () => {
   expect(shownRows(columns, { ...all, hideAbstained: true })).toEqual([0, 1, 2]);
   expect(shownRows(columns, { ...all, minScore: 1.50049 })).toEqual([0, 1, 2]); // as rounded
   expect(shownRows(columns, { ...all, minScore: 9 })).toEqual([]);
-  expect(shownRows(columns, { order: "stage1", minScore: 0, hideAbstained: true })).toEqual([
-    1, 0, 2,
-  ]);
+  const both = { ...all, order: "stage1", minScore: 0, hideAbstained: true } as const;
+  expect(shownRows(columns, both)).toEqual([1, 0, 2]);
+});
+it("hides what the cut does not keep; without a cut nothing", () => {
+  const only = { ...all, onlyAboveCut: true };
+  expect(shownRows(columns, only)).toEqual([0, 1]);
+  expect(shownRows({ ...columns, above_cut: [null, null, null, null] }, only)).toHaveLength(4);
+  expect(aboveCut(columns)).toBe(2);
+  expect(aboveCut({ ...columns, above_cut: [0, 0, 0, 0] })).toBe(0);
+  expect(aboveCut({ ...columns, above_cut: [null, null, null, null] })).toBeNull();
+  expect(aboveCut({ ...columns, above_cut: [] })).toBeNull();
+});
+it("knows what the judge has not seen, where there is a judge", () => {
+  expect([0, 1, 2, 3].map((row) => isUnjudged(columns, row))).toEqual([false, true, false, false]);
+  const stage1 = { ...columns, judge_rank: [null, null, null, null] };
+  expect(isUnjudged(stage1, 1)).toBe(false);
+});
+it("tells where a score stands among neutral phrases", () => {
+  const [stage1] = barsOf(columns);
+  expect(stage1?.note?.(1)).toBe("; higher than 97 % of neutral phrases in this image");
+  expect(stage1?.note?.(0)).toBe("; higher than 99 % of neutral phrases in this image");
+  expect(stage1?.note?.(2)).toBe("");
 });
 it("finds positions; hidden rows have none", () => {
   expect([...positionsOf([2, 0], 4)]).toEqual([1, -1, 0, -1]);
@@ -51,7 +80,7 @@ it("leads a hidden row back to the first shown one", () => {
 });
 it("follows the traits of a session", () => {
   const table = { ...tableOf("r1"), columns };
-  const session = new PageSession({ table, traits: {}, tiles: [], details: [] });
+  const session = new PageSession({ table, traits: {}, tiles: [], details: [], words: [] });
   expect(rowsOf(session)).toEqual([0, 1, 2, 3]);
   session.set("order", "stage1");
   session.set("min_score", 1.5);
@@ -96,7 +125,10 @@ it("says how far a hit moved, in signs and words", () => {
 });
 it("labels tiles for screen readers", () => {
   expect(labelOf(columns, 0, "relevant")).toBe(
-    "rank 1, score 3.000, one.png, stage-1 rank 7, marked relevant",
+    "rank 1, score 3.000, one.png, stage-1 rank 7, above the cut, marked relevant",
+  );
+  expect(labelOf(columns, 1, null)).toBe(
+    "rank 2, score 1.500, two.png, stage-1 rank 1, above the cut, not judged, no mask",
   );
   expect(labelOf(columns, 3, null)).toBe(
     "rank 4, score −2.000, four.png, stage-1 rank 2, not here",

@@ -1,6 +1,14 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { type PageData, PageSession, type PageTile } from "../src/page_session";
-import type { ImageReply, InspectReply, Rle, TilesReply } from "../src/protocol";
+import type {
+  ImageReply,
+  InspectReply,
+  LedgerEntry,
+  Rle,
+  TilesReply,
+  WhyReply,
+  WordsReply,
+} from "../src/protocol";
 import { tableOf } from "./support";
 
 const mask: Rle = { size: [2, 3], counts: "132" };
@@ -16,11 +24,32 @@ const tile: PageTile = {
   region_scores: [0.4],
 };
 const broken: PageTile = { ...tile, row: 1, jpeg: null, error: "no file" };
+const words: WordsReply = {
+  row: 0,
+  words: ["a", "dog"],
+  phrases: [],
+  base: [0.4],
+  by_word: [[0], [0.3]],
+  word_alone: [[0], [0.2]],
+  phrase_alone: [],
+  by_phrase: [],
+};
+const detail = (row: number, image_id: string, final_score: number): InspectReply => {
+  const entry: LedgerEntry = {
+    stage: "retrieve",
+    name: "whole image",
+    value: 0.5,
+    formula: "",
+    contribution: final_score,
+  };
+  return { row, image_id, final_score, ledger: [entry] } as InspectReply;
+};
 const data = (): PageData => ({
   table: tableOf("r", ["a.jpg", "b.jpg", "c.jpg"]),
   traits: { tile_px: 160, _kind: "grid" },
   tiles: [tile, broken],
-  details: [{ row: 0, image_id: "a.jpg" } as InspectReply],
+  details: [detail(0, "a.jpg", 2.5), detail(1, "b.jpg", 1)],
+  words: [words],
 });
 const ask = { result: "r", side: 200 };
 
@@ -95,6 +124,23 @@ describe("requests", () => {
     expect(image.buffers.length).toBe(1);
     const detail = await session.request<InspectReply>({ ...ask, kind: "inspect", row: 0 });
     expect(detail.body.image_id).toBe("a.jpg");
+  });
+  it("get what words add, where the page holds it", async () => {
+    const reply = await session.request<WordsReply>({ kind: "words", result: "r", row: 0 });
+    expect(reply.body).toEqual(words);
+    const missing = session.request({ kind: "words", result: "r", row: 1 });
+    await expect(missing).rejects.toThrow("open the result in a notebook");
+  });
+  it("get two ledgers compared, for the page holds both", async () => {
+    const ask = { kind: "why", result: "r", row: 0 } as const;
+    const { body } = await session.request<WhyReply>({ ...ask, other: 1 });
+    expect([body.other, body.difference]).toEqual([1, 1.5]);
+    expect(body.entries.map(({ contribution }) => contribution)).toEqual([1.5]);
+    await expect(session.request({ ...ask, other: 2 })).rejects.toThrow("does not hold it");
+  });
+  it("cannot ask a judge, and say so", async () => {
+    const asked = session.request({ kind: "occlude", result: "r", row: 0, region: 0 });
+    await expect(asked).rejects.toThrow("Only a notebook can ask again without a region");
   });
   it("fail in words for what only a kernel can do", async () => {
     const inspect = session.request({ ...ask, kind: "inspect", row: 2 });

@@ -26,6 +26,8 @@ export function tableOf(id: string, imageIds: string[] = ["a.jpg", "b.jpg"]): Re
       align_iou: each(() => null),
       has_mask: each(() => 0 as const),
       abstained: each(() => 0 as const),
+      above_cut: each(() => null),
+      null_percentile: each(() => null),
       width: each(() => 640),
       height: each(() => 480),
     },

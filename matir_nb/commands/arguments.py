@@ -69,6 +69,14 @@ def search_arguments(parser: Parser) -> None:
     """Add those of `search`."""
     parser.takes_words = True
     parser.add_argument("query", nargs="*", metavar="QUERY", help="words; quotes are not needed")
+    parser.add_argument(
+        "--with",
+        dest="lists",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="values of {NAME} in the query: a,b,c or @FILE; all combinations are searched",
+    )
     parser.add_argument("-k", type=int, metavar="N", help="hits (default: see config k)")
     _which_index(parser)
     judge = parser.add_mutually_exclusive_group()
@@ -119,6 +127,59 @@ def explain_arguments(parser: Parser) -> None:
     parser.add_argument("--rank", type=int, default=1, metavar="N", help="which hit (default 1)")
 
 
+def trace_arguments(parser: Parser) -> None:
+    """Add those of `trace`."""
+    parser.takes_words = True
+    parser.add_argument("query", nargs="*", metavar="QUERY", help="words; quotes are not needed")
+    about = "the image: its id, or its path under the image folder"
+    parser.add_argument("--image", required=True, metavar="IMAGE", help=about)
+    parser.add_argument("-k", type=int, metavar="N", help="hits (default: see config k)")
+    parser.add_argument("--n-judged", type=int, metavar="N", help="candidates the judge sees")
+    judge = parser.add_mutually_exclusive_group()
+    judge.add_argument("--no-judge", action="store_true", help="stage 1 only")
+    judge.add_argument("--judge", metavar="NAME", help="structured, trained or a folder")
+    _which_index(parser)
+    device_argument(parser)
+
+
+def why_arguments(parser: Parser) -> None:
+    """Add those of `why`."""
+    explain_arguments(parser)
+    parser.add_argument("--other", type=int, metavar="N", help="the other (default: the next)")
+
+
+def compare_arguments(parser: Parser) -> None:
+    """Add those of `compare`."""
+    about = f"a saved .parquet, {LAST}, or in a notebook a variable"
+    for name, metavar in (("a", "A"), ("b", "B")):
+        completed(parser.add_argument(name, metavar=metavar, help=about), "result")
+    _which_index(parser)
+
+
+def sensitivity_arguments(parser: Parser) -> None:
+    """Add those of `sensitivity`."""
+    _which_index(parser)
+    parser.add_argument("-n", type=int, default=32, metavar="N", help="images (default 32)")
+    device_argument(parser)
+
+
+def review_arguments(parser: Parser) -> None:
+    """Add those of `review`."""
+    about = "a saved review, or in a notebook a variable: a view or a Review"
+    parser.add_argument("review", metavar="REVIEW", help=about)
+    parser.add_argument(
+        "--merge", nargs="+", default=[], metavar="REVIEW", help="add these, e.g. of a colleague"
+    )
+    parser.add_argument(
+        "--count-unmarked",
+        action="store_true",
+        help="hits seen below the last mark are not relevant (default: they do not count)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write .parquet, .csv or .json"
+    )
+
+
 def export_arguments(parser: Parser) -> None:
     """Add those of `export`."""
     result_arguments(parser)
@@ -147,25 +208,38 @@ def config_arguments(parser: Parser) -> None:
 def eval_arguments(parser: Parser) -> None:
     """Add those of `eval`."""
     kinds = parser.add_subparsers(metavar="DATA", title="data", required=True)
-    about = "exact truth on generated scenes, every stage and arm"
-    scenes: Parser = kinds.add_parser("scenes", help=about, description=about)
-    parser.commands["scenes"] = scenes
-    scenes.add_argument("--split", default="test", type=one_of("split", ("test", "validation")))
-    scenes.add_argument("--n-images", type=int, default=1000, metavar="N", help="gallery size")
-    scenes.add_argument("--n-queries", type=int, default=500, metavar="N", help="of all kinds")
-    scenes.add_argument("--seed", type=int, default=0, metavar="N")
-    scenes.add_argument(
-        "--preset", default="embedded", type=one_of("preset", PRESETS), metavar="NAME"
+
+    def kind(name: str, about: str, n_queries: int, which: str) -> Parser:
+        sub: Parser = kinds.add_parser(name, help=about, description=about)
+        sub.set_defaults(data=name)
+        parser.commands[name] = sub
+        _gallery_arguments(sub, n_queries, which)
+        return sub
+
+    scenes = kind(
+        "scenes", "exact truth on generated scenes, every stage and arm", 500, "all kinds"
     )
     scenes.add_argument("--arm", action="append", type=one_of("arm", ARMS), help="only this arm")
     scenes.add_argument("--n-judged", type=int, metavar="N", help="candidates a judge sees")
-    option = scenes.add_argument(
+    about = "do explanations name the true cause? on the same scenes"
+    kind("explain", about, 200, "attributes")
+
+
+def _gallery_arguments(parser: Parser, n_queries: int, which: str) -> None:
+    parser.add_argument("--split", default="test", type=one_of("split", ("test", "validation")))
+    parser.add_argument("--n-images", type=int, default=1000, metavar="N", help="gallery size")
+    parser.add_argument("--n-queries", type=int, default=n_queries, metavar="N", help=f"of {which}")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--preset", default="embedded", type=one_of("preset", PRESETS), metavar="NAME"
+    )
+    option = parser.add_argument(
         "-i", "--index", metavar="NAME|PATH", help="an index of this gallery"
     )
     completed(option, "index")
-    scenes.add_argument("--out", type=Path, metavar="FOLDER", help="work folder")
-    scenes.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
-    device_argument(scenes)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="work folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    device_argument(parser)
 
 
 def demo_arguments(parser: Parser) -> None:

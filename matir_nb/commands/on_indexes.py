@@ -204,20 +204,39 @@ def config(args: argparse.Namespace, session: Session) -> Any:
 
 
 def evaluate(args: argparse.Namespace, session: Session) -> Any:
-    """Evaluate on generated scenes."""
-    from matir_nb.evaluation.report_text import format_report
-    from matir_nb.evaluation.scene_report import SceneEvalConfig, evaluate_scenes
-
+    """Evaluate on generated scenes: every stage, or the explanations."""
     target = None if args.json is None else writable(args.json)
-    names = ("split", "n_images", "n_queries", "seed", "n_judged", "out", "device")
+    names = ("split", "n_images", "n_queries", "seed", "out", "device")
     options = {name: getattr(args, name) for name in names}
     options["index"] = None if args.index is None else registered.find(args.index)
     preset = preset_named(args.preset)
-    arms = tuple(dict.fromkeys(args.arm or ARMS))
-    report = evaluate_scenes(SceneEvalConfig(**options, preset=preset.name, arms=arms))
+    options["preset"] = preset.name
+    run = _evaluate_scenes if args.data == "scenes" else _evaluate_explanations
+    report, text = run(args, options)
     if target is not None:
         target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return session.told(report, format_report(report), notice=preset.notice)
+    return session.told(report, text, notice=preset.notice)
+
+
+def _evaluate_scenes(
+    args: argparse.Namespace, options: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    from matir_nb.evaluation.report_text import format_report
+    from matir_nb.evaluation.scene_report import SceneEvalConfig, evaluate_scenes
+
+    arms = tuple(dict.fromkeys(args.arm or ARMS))
+    report = evaluate_scenes(SceneEvalConfig(**options, n_judged=args.n_judged, arms=arms))
+    return report, format_report(report)
+
+
+def _evaluate_explanations(
+    _args: argparse.Namespace, options: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    from matir_nb.evaluation.explain_report import ExplainEvalConfig, evaluate_explanations
+    from matir_nb.evaluation.explain_text import format_report
+
+    report = evaluate_explanations(ExplainEvalConfig(**options))
+    return report, format_report(report)
 
 
 def doctor(args: argparse.Namespace, session: Session) -> Any:

@@ -11,6 +11,7 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matir_nb.commands.given import find_review, given_lists, held_list
 from matir_nb.commands.session import RESULT_ENDING, Session, writable
 from matir_nb.errors import ConfigError, QueryError
 from matir_nb.home import settings
@@ -18,10 +19,24 @@ from matir_nb.printing import printable
 from matir_nb.usage import UsageError
 
 if TYPE_CHECKING:
+    from matir_nb.engine import Engine
     from matir_nb.results import SearchResult
+    from matir_nb.review.gaps import Template
+    from matir_nb.review.templates import TemplateResult
 
 FORMATS = ("table", "json", "csv", "parquet")
-ENDINGS = (".parquet", ".csv", ".json", ".html", ".htm", ".png", ".txt")
+ENDINGS = (
+    ".parquet",
+    ".csv",
+    ".json",
+    ".html",
+    ".htm",
+    ".png",
+    ".txt",
+    ".run",
+    ".trec",
+    ".qrels",
+)
 """Of files that a result can be written to."""
 PICTURE = ".png"
 
@@ -38,10 +53,18 @@ class _Target:
 def search(args: argparse.Namespace, session: Session) -> Any:
     """Search; keep the result as LAST; write it where -o says."""
     target = _target(args, session)
-    query = session.query(args.query)
+    lists = given_lists(args.lists)
+    query = session.query(args.query, gaps=lists)
     if not query.strip():
         message = "the query is empty: say in words what to look for"
         raise QueryError(message)
+    if lists or "{" in query or "}" in query:
+        from matir_nb.review.gaps import Template
+
+        template = Template.parse(query)
+        if lists or template.names:
+            return _search_template(args, session, template, lists, target)
+        query = template.filled({})
     path = session.find_index(args.index)
     result = _ask(args, session, query, path)
     session.remember(result, path)
@@ -70,7 +93,59 @@ def _target(args: argparse.Namespace, session: Session) -> _Target:
     return _Target(file=file, format=args.format)
 
 
+def _search_template(
+    args: argparse.Namespace,
+    session: Session,
+    template: "Template",
+    lists: dict[str, list[str]],
+    target: _Target,
+) -> Any:
+    """Search every filling; a gap without a list takes the variable of its name."""
+    from matir_nb.exports.frames import FORMATS as WRITTEN
+    from matir_nb.exports.frames import check_ending
+    from matir_nb.review.gaps import fillings_of
+
+    if target.file is not None and target.format not in WRITTEN:
+        check_ending(target.file)
+    held = {name: session.held(name) for name in template.names if name not in lists}
+    lists |= {name: held_list(value, name) for name, value in held.items() if value is not None}
+    fillings_of(template, lists)
+    engine, options = _opened(args, session, session.find_index(args.index))
+    with session.progress("search") as progress:
+        found: TemplateResult = engine.search_template(
+            template.text, progress=progress, **options, **lists
+        )
+    if len(found) < found.n_fillings:
+        session.note(f"interrupted: {len(found)} of {found.n_fillings} queries were searched")
+    return _give_template(found, session, target)
+
+
+def _give_template(found: "TemplateResult", session: Session, target: _Target) -> Any:
+    from matir_nb.exports.frames import frame_text, write_frame
+
+    if target.variable is not None:
+        session.keep_variable(target.variable, found)
+    if target.file is not None:
+        name = None if target.format == "table" else target.format
+        write_frame(found.to_polars(), target.file, format_name=name, overwrite=True)
+        return session.show_made(found, f"{len(found)} queries: {printable(str(target.file))}")
+    if target.format is None:
+        return session.show_made(found, found.text())
+    is_table = target.format == "table"
+    text = found.text() if is_table else frame_text(found.to_polars(), target.format)
+    return session.told(found, text.rstrip("\n"))
+
+
 def _ask(args: argparse.Namespace, session: Session, query: str, path: Path) -> "SearchResult":
+    engine, options = _opened(args, session, path)
+    with session.progress("judge") as progress:
+        return engine.search(query, progress=progress, **options)
+
+
+def _opened(
+    args: argparse.Namespace, session: Session, path: Path
+) -> "tuple[Engine, dict[str, Any]]":
+    """Return the engine on an index, and the options of a search with it."""
     has_judge = not args.no_judge and args.stage != "1" and args.n_judged != 0
     engine = session.engines.on(
         path, has_judge=has_judge and args.judge is None, device=args.device, images=args.images
@@ -83,8 +158,7 @@ def _ask(args: argparse.Namespace, session: Session, query: str, path: Path) -> 
         raise ConfigError(message)
     k = min(settings.load().k, max(n_images, 1)) if args.k is None else args.k
     judge = args.judge if has_judge else False
-    with session.progress("judge") as progress:
-        return engine.search(query, k=k, judge=judge, n_judged=args.n_judged, progress=progress)
+    return engine, {"k": k, "judge": judge, "n_judged": args.n_judged}
 
 
 def _text_of(result: "SearchResult", name: str) -> Callable[[], str]:
@@ -110,7 +184,7 @@ def _write(result: "SearchResult", file: Path, name: str | None) -> None:
 
 def show(args: argparse.Namespace, session: Session) -> Any:
     """Show a result again, or write its contact sheet."""
-    from matir_nb.exports.explain import hit_of
+    from matir_nb.explain.ledger import hit_of
 
     if args.output is None and not session.draws:
         message = f"{session.prog} show draws: say where, with -o FILE.png"
@@ -152,7 +226,7 @@ def _require_source(result: "SearchResult") -> None:
 
 def explain(args: argparse.Namespace, session: Session) -> Any:
     """Explain one hit."""
-    from matir_nb.exports.explain import hit_of
+    from matir_nb.explain.ledger import hit_of
 
     named = session.find_result(args.result, index=args.index, images=args.images)
     hit_of(named.result, args.rank)
@@ -172,6 +246,9 @@ def export(args: argparse.Namespace, session: Session) -> Path:
     if target.exists() and not args.overwrite:
         message = f"{str(target)!r} is there already: give another name, or --overwrite"
         raise ConfigError(message)
+    if review := find_review(args.result, session):
+        review.export(target, overwrite=args.overwrite)
+        return session.wrote(target, f"{len(review.to_polars())} rows: {printable(str(target))}")
     named = session.find_result(args.result, index=args.index, images=args.images)
     if target.suffix.lower() == PICTURE:
         _require_source(named.result)

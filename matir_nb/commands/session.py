@@ -6,7 +6,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,6 +125,11 @@ class Session(ABC):
         del word
         return None
 
+    def held(self, name: str) -> object | None:
+        """Return what a variable holds; None = there are no variables here, or none of it."""
+        del name
+        return None
+
     def results(self) -> list[str]:
         """Return the names that results have here."""
         return [LAST]
@@ -201,8 +206,9 @@ class Session(ABC):
     def told(self, made: Made, text: str, *, notice: str = "") -> Any:
         """Give back what a command made, and the text that says it, with what must be known."""
 
-    def query(self, words: Sequence[str]) -> str:
-        """Return the query that words on a line mean."""
+    def query(self, words: Sequence[str], *, gaps: Collection[str] = ()) -> str:
+        """Return the query that words on a line mean; `gaps` have lists of values."""
+        del gaps
         return " ".join(words)
 
     def keep_variable(self, name: str, value: object) -> None:
@@ -249,6 +255,10 @@ class Session(ABC):
     @abstractmethod
     def show_flow(self, named: Named) -> Any:
         """Present what the stages did."""
+
+    @abstractmethod
+    def show_made(self, made: Made, text: str) -> Made:
+        """Present what displays itself in a notebook; `text` is the same in words."""
 
     @abstractmethod
     def show_frame(self, frame: Any, text: str) -> Any:

@@ -1,14 +1,13 @@
 """One argparse tree for the console and the notebook: each command gives its result back.
 
-What a command does is in `matir_nb.commands.on_indexes` and `matir_nb.commands.on_results`. Text
-goes to a `Session`; wrong input raises a `MatirError`; exit codes are the business of
-`matir_nb.cli`.
+What a command does is in `matir_nb.commands.on_indexes` and its neighbours. Text goes to a
+`Session`; wrong input raises a `MatirError`; exit codes are the business of `matir_nb.cli`.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
 
-from matir_nb.commands import arguments, on_indexes, on_results
+from matir_nb.commands import arguments, on_explanations, on_indexes, on_results, on_reviews
 from matir_nb.commands.session import LAST, Session
 from matir_nb.errors import unknown
 from matir_nb.usage import HelpWanted, Parser, UsageError, completed
@@ -37,8 +36,8 @@ def run(argv: Sequence[str], session: Session, *, body: str | None = None) -> ob
         session.say(f"matir {__version__}")
         return None
     if extra:
-        is_search = args.run is on_results.search
-        hint = "keep a query's words together" if is_search else f"see {session.prog} --help"
+        has_query = args.run in (on_results.search, on_explanations.trace)
+        hint = "keep a query's words together" if has_query else f"see {session.prog} --help"
         message = f"do not know what to do with {' '.join(extra)!r}: {hint}"
         raise UsageError(message)
     if body is not None:
@@ -146,6 +145,42 @@ COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], No
         "show how hits moved between the stages, and the seconds",
         "result.flow()",
         arguments.result_arguments,
+    ),
+    "trace": (
+        on_explanations.trace,
+        "say how an image fared, found or not, and what would keep it",
+        'engine.trace("a small striped ring", "beach/0012.jpg")',
+        arguments.trace_arguments,
+    ),
+    "why": (
+        on_explanations.why,
+        "say why one hit stands above another",
+        "result.why(1, 2)",
+        arguments.why_arguments,
+    ),
+    "words": (
+        on_explanations.words,
+        "say what each word adds to each region of a hit",
+        "result.words(rank=3)",
+        arguments.explain_arguments,
+    ),
+    "compare": (
+        on_explanations.compare,
+        "compare two results: entered, left, moved",
+        "result.compare(other)",
+        arguments.compare_arguments,
+    ),
+    "sensitivity": (
+        on_explanations.sensitivity,
+        "measure how much an index's vectors depend on the masks",
+        "engine.mask_sensitivity(n_images=32)",
+        arguments.sensitivity_arguments,
+    ),
+    "review": (
+        on_reviews.review,
+        "say how far a review is, how much is left, and whether to stop",
+        'review = matir_nb.Review.load("oaks.parquet")',
+        arguments.review_arguments,
     ),
     "export": (
         on_results.export,

@@ -5,7 +5,7 @@ second run goes on where the first one ended.
 """
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from matir_nb.engine import Engine, open_engine
+from matir_nb.engine import Engine
 from matir_nb.errors import ConfigError, ModelUnavailableError
 from matir_nb.evaluation.arms import ARMS, arm_of_default, judge_of_arm, n_judged_of_arm
 from matir_nb.evaluation.gallery import file_name, index_gallery, write_gallery
@@ -25,6 +25,8 @@ from matir_nb.evaluation.run import (
     evaluate,
     summarise,
 )
+from matir_nb.opening import open_engine
+from matir_nb.results import SearchResult
 from matir_nb.scenes.draw import Scene
 from matir_nb.scenes.queries import make_queries
 from matir_nb.scenes.vocabulary import Split
@@ -92,12 +94,8 @@ def evaluate_scenes(config: SceneEvalConfig) -> dict[str, Any]:
         ModelUnavailableError: segmenter or encoder are missing.
     """
     seconds: dict[str, float] = {}
-    with _clock(seconds, "gallery"):
-        images = config.folder / "images"
-        scenes = write_gallery(images, config.n_images, split=config.split, seed=config.seed)
-    with _clock(seconds, "index"):
-        engine = _engine(config, images, scenes)
-    with _clock(seconds, "queries"):
+    engine, scenes = open_gallery(config, seconds, judge=None)
+    with clock(seconds, "queries"):
         queries = make_queries(scenes, config.n_queries, split=config.split, seed=config.seed)
     tables, unavailable = _tables(engine, queries, config, seconds)
     arms: dict[str, Any] = dict.fromkeys(config.arms)
@@ -111,11 +109,27 @@ def evaluate_scenes(config: SceneEvalConfig) -> dict[str, Any]:
     }
 
 
-def _engine(config: SceneEvalConfig, images: Path, scenes: Sequence[Scene]) -> Engine:
-    path = config.index or config.folder / "index.matir"
-    if config.index is None:
-        index_gallery(images, path, preset=config.preset, device=config.device)
-    engine = open_engine(path, judge=None, device=config.device)
+def open_gallery(
+    config: SceneEvalConfig, seconds: dict[str, float], *, judge: str | None
+) -> tuple[Engine, list[Scene]]:
+    """Return an engine of the gallery of `config`, and its scenes; made where they are not there.
+
+    Args:
+        config: says which gallery and which index.
+        seconds: gets how long "gallery" and "index" took.
+        judge: as `matir_nb.opening.open_engine` takes it.
+
+    Raises:
+        ConfigError: an index of another gallery was given.
+        ModelUnavailableError: a model is missing.
+    """
+    images, path = config.folder / "images", config.index or config.folder / "index.matir"
+    with clock(seconds, "gallery"):
+        scenes = write_gallery(images, config.n_images, split=config.split, seed=config.seed)
+    with clock(seconds, "index"):
+        if config.index is None:
+            index_gallery(images, path, preset=config.preset, device=config.device)
+        engine = open_engine(path, judge=judge, device=config.device)
     differing = {file_name(scene) for scene in scenes} ^ set(engine.index.image_ids)
     if differing:
         message = (
@@ -123,7 +137,7 @@ def _engine(config: SceneEvalConfig, images: Path, scenes: Sequence[Scene]) -> E
             f"as {min(differing)!r}): give another --index, or none to build it"
         )
         raise ConfigError(message)
-    return engine
+    return engine, scenes
 
 
 def _tables(
@@ -142,7 +156,7 @@ def _tables(
             continue
         judge = judge_of_arm(arm, engine.preset.judge)
         try:
-            with _clock(seconds, arm):
+            with clock(seconds, arm):
                 n = _n_judged(engine, config, arm)
                 tables[arm] = evaluate(engine, queries, judge=judge, n_judged=n, description=arm)
         except ModelUnavailableError as error:
@@ -169,28 +183,38 @@ def _provenance(
     config: SceneEvalConfig,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    probe = engine.search(queries[0].text, judge=False).provenance
+    return {
+        "n_queries": len(queries),
+        "k": K,
+        "tau": TAU,
+        "n_judged": {arm: _n_judged(engine, config, arm) for arm in config.arms},
+        "preset": asdict(engine.preset),
+        **made_by(engine, engine.search(queries[0].text, judge=False), config, seconds),
+    }
+
+
+def made_by(
+    engine: Engine, probe: SearchResult, config: SceneEvalConfig, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return what a report says of its gallery, models and machine; `probe` is any answer."""
+    provenance = probe.provenance
     return {
         "version": __version__,
         "split": config.split,
         "seed": config.seed,
         "n_images": engine.index.n_images,
         "n_regions": engine.index.n_regions,
-        "n_queries": len(queries),
-        "k": K,
-        "tau": TAU,
-        "n_judged": {arm: _n_judged(engine, config, arm) for arm in config.arms},
-        "preset": asdict(engine.preset),
-        "models": dict(probe.models),
-        "index_fingerprint": probe.index_fingerprint,
-        "versions": dict(probe.versions),
+        "models": dict(provenance.models),
+        "index_fingerprint": provenance.index_fingerprint,
+        "versions": dict(provenance.versions),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
     }
 
 
 @contextmanager
-def _clock(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def clock(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note in `seconds` how long the block takes."""
     start = perf_counter()
     try:
         yield

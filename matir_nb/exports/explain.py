@@ -1,4 +1,4 @@
-"""A hit and a result explained in words: the terms that add up, the judge, regions, ranks.
+"""A hit and a result explained in words: the ledger, the judge, regions, ranks.
 
 What the notebook's inspector and stage flow show, for a terminal and for readers without a
 kernel. This module opens no index: regions come from the result's source.
@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from matir_nb.errors import ConfigError
+from matir_nb.explain.ledger import entries, gap, hit_of
+from matir_nb.explain.ledger_text import ledger_text
 from matir_nb.geometry.boxes import pairwise_iou
+from matir_nb.hit_table import STAGES
 from matir_nb.printing import number, printable, shorten, table
-from matir_nb.results import STAGES, SearchResult
-from matir_nb.terms import Term, final_terms, signed, stage1_terms
+from matir_nb.results import SearchResult
+from matir_nb.terms import Term, signed, stage1_terms
 from matir_nb.types import BoxXYXY, FloatArray, Hit
 
 MAX_NAME = 40
@@ -20,21 +22,8 @@ MAX_REGIONS = 20
 """Rows of the table of regions; the rest is counted."""
 
 
-def hit_of(result: SearchResult, rank: object) -> Hit:
-    """Return the hit at `rank`.
-
-    Raises:
-        ConfigError: the result has no such rank.
-    """
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= len(result):
-        allowed = f"give 1 to {len(result)}" if len(result) else "the result has no hits"
-        message = f"rank = {rank!r} is not allowed: {allowed}"
-        raise ConfigError(message)
-    return result.hits[rank - 1]
-
-
 def hit_text(result: SearchResult, rank: int, *, with_regions: bool = True) -> str:
-    """Return why a hit stands where it stands: ranks, terms, the judge's words, regions.
+    """Return why a hit stands where it stands: ranks, the ledger, the judge's words, regions.
 
     Args:
         result: of a search.
@@ -49,9 +38,9 @@ def hit_text(result: SearchResult, rank: int, *, with_regions: bool = True) -> s
     parts = [
         f"{printable(hit.image_id)}  for  {printable(result.query)!r}",
         _ranks(hit),
-        _sum("stage 1 (cosine)", stage1_terms(hit, config), hit.stage1_score, digits=4),
+        _cosines(hit, stage1_terms(hit, config)),
         _judge(hit),
-        _sum("final score (log-odds)", final_terms(hit, config), hit.final_score, digits=3),
+        _ledger(result, hit),
     ]
     return "\n\n".join([*parts, _regions(result, hit)] if with_regions else parts)
 
@@ -87,10 +76,28 @@ def _ranks(hit: Hit) -> str:
     return f"rank: stage 1 {hit.stage1_rank} → {judged} → final {hit.rank} ({_moved(hit)})"
 
 
-def _sum(name: str, terms: Sequence[Term], total: float, *, digits: int) -> str:
-    rows = [[term.name, term.formula, signed(term.value, digits)] for term in terms]
-    rows.append(["=", "", signed(total, digits)])
-    return table([name, "formula", "adds"], rows, left=[name])
+def _cosines(hit: Hit, terms: Sequence[Term]) -> str:
+    """Return the sum of stage 1, and where it lies among those of neutral phrases."""
+    rows = [[term.name, term.formula, signed(term.value, 4)] for term in terms]
+    rows.append(["=", "", signed(hit.stage1_score, 4)])
+    head = ["stage 1 (cosine)", "formula", "adds"]
+    lines = [table(head, rows, left=["stage 1 (cosine)"])]
+    if hit.null_percentile is not None:
+        lines.append(f"higher than {hit.null_percentile:.1f} % of neutral phrases in this image")
+    return "\n".join(lines)
+
+
+def _ledger(result: SearchResult, hit: Hit) -> str:
+    """Return the ledger of the final score (log-odds), the gap to the next hit, and the cut."""
+    lines = [ledger_text(entries(hit, result.provenance.config), hit.final_score)]
+    to_next = gap(result, hit.rank)
+    if to_next is not None:
+        lines.append(f"gap to the next hit: {number(to_next)}")
+    if hit.above_cut is not None:
+        by = result.provenance.config.get("cut", {}).get("by")
+        side = "above" if hit.above_cut else "below"
+        lines.append(f"{side} this query's cut" + (f", by the {printable(by)}" if by else ""))
+    return "\n".join(lines)
 
 
 def _judge(hit: Hit) -> str:

@@ -7,6 +7,8 @@
 .html     one interactive page (`matir_nb.exports.page`)
 .png      a contact sheet of the best 240 hits
 .txt      a table for people
+.run      a TREC run (.trec, too), its query id the query's words (`matir_nb.exports.trec`)
+.qrels    the marks as TREC qrels
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +24,7 @@ from matir_nb.exports.contact_sheet import SHEET, contact_sheet
 from matir_nb.exports.marks import check_marks, with_marks
 from matir_nb.exports.page import page_parts, write_parts
 from matir_nb.exports.text import to_csv, to_json, to_table
+from matir_nb.exports.trec import to_qrels, to_run
 from matir_nb.results import FILE_KEY, SearchResult
 
 Marks = Mapping[str, str] | None
@@ -38,14 +41,15 @@ def write(
 
     Args:
         result: what to write.
-        path: ends in .parquet, .csv, .json, .html (.htm), .png or .txt.
+        path: ends in .parquet, .csv, .json, .html (.htm), .png, .txt, .run (.trec) or .qrels.
         marks: image id -> mark: a column "mark" of tables, a field of JSON, the page's marks; a
             picture shows none. None = no such column.
         overwrite: replace a file that is there.
 
     Raises:
         ConfigError: the ending is unknown; the file is there and `overwrite` is not set; a mark
-            is unknown or of another image; it cannot be written.
+            is unknown or of another image; qrels are wanted and no mark is a judgement; it
+            cannot be written.
     """
     target = Path(path)
     writer = _writer_of(target)
@@ -98,6 +102,21 @@ def _write_png(result: SearchResult, file: Path, _marks: Marks) -> None:
     sheet_of(result).save(file, "PNG")
 
 
+def _write_run(result: SearchResult, file: Path, _marks: Marks) -> None:
+    write_parts([to_run(result, query_ids=[result.query])], file)
+
+
+def _write_qrels(result: SearchResult, file: Path, marks: Marks) -> None:
+    text = to_qrels(marks or {}, query_ids=[result.query])
+    if not text:
+        message = (
+            "qrels hold marks, and no hit is marked 'relevant' or 'not relevant': "
+            "mark some in a view, or give marks={image_id: mark}"
+        )
+        raise ConfigError(message)
+    write_parts([text], file)
+
+
 def sheet_of(result: SearchResult, *, columns: int = 4) -> Image.Image:
     """Return the contact sheet of the best `MAX_PICTURED` hits.
 
@@ -131,4 +150,7 @@ WRITERS: dict[str, Callable[[SearchResult, Path, Marks], None]] = {
     ".htm": _write_html,
     ".png": _write_png,
     ".txt": _write_txt,
+    ".run": _write_run,
+    ".trec": _write_run,
+    ".qrels": _write_qrels,
 }

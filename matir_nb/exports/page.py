@@ -15,11 +15,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, MatirError
 from matir_nb.exports.atomic import whole_file
 from matir_nb.exports.marks import check_marks
 from matir_nb.printing import printable
 from matir_nb.results import SearchResult
+from matir_nb.widgets.accounts import words_reply
 from matir_nb.widgets.built import PAGE, STYLE, built
 from matir_nb.widgets.payload import MAX_TILE_SIDE, inspect, tiles
 from matir_nb.widgets.table import table_document
@@ -188,7 +189,18 @@ def _data(result: SearchResult, side: int, marks: Mapping[str, str]) -> Iterator
     yield from _listed(_json(_tile(result, row, side)) for row in rows)
     yield '],"details":['
     yield from _listed(_json(inspect(result, row, side)[0]) for row in rows)
+    yield '],"words":['
+    yield from _listed(_json(reply) for reply in _words(result))
     yield "]}"
+
+
+def _words(result: SearchResult) -> Iterator[dict[str, Any]]:
+    """Yield `WordsReply` of every hit of which it can be known; the details say of the rest why."""
+    for row in range(len(result) if result.source is not None else 0):
+        try:
+            yield words_reply(result, row)
+        except MatirError:
+            continue
 
 
 def _traits(marks: Mapping[str, str]) -> dict[str, Any]:

@@ -1,22 +1,37 @@
 """The user's settings: a file, over which variables of the environment win.
 
-``MATIR_HOME/settings.json`` is written by `matir config KEY VALUE`; ``MATIR_PREVIEW``, ``MATIR_K``
-and ``MATIR_TILE_PX`` hold for one process. This module knows no widget and no stage.
+``MATIR_HOME/settings.json`` is written by `matir config KEY VALUE`; ``MATIR_PREVIEW``, ``MATIR_K``,
+``MATIR_TILE_PX`` and ``MATIR_REVIEWER`` hold for one process. This module knows no widget and no
+stage.
 """
 
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 from matir_nb.errors import ConfigError, unknown
 from matir_nb.home.folder import home, locked, read_json, write_json
+from matir_nb.printing import printable
 
 PREVIEWS = ("auto", "always", "never")
 FILE_NAME = "settings.json"
+HOLDS = "the settings"
 MAX_K = 10_000
 MIN_TILE_PX = 96
 MAX_TILE_PX = 480
+MAX_REVIEWER = 80
+"""Characters of a reviewer's name."""
+NUMBERS = ("k", "tile_px")
+
+
+def login_name() -> str:
+    """Return the name under which the user is logged in; empty where the system knows none."""
+    try:
+        return printable(getuser())[:MAX_REVIEWER]
+    except (OSError, KeyError, ImportError):
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +43,14 @@ class Settings:
             where there are pictures; "always" at least a table of text; "never" nothing.
         k: hits of a search that names no number, 1 to 10,000.
         tile_px: width of a tile of the grid, CSS pixels, 96 to 480.
+        reviewer: who marks hits, as a review's table says it; empty = nobody is named. Without a
+            value, the login name.
     """
 
     preview: str = "auto"
     k: int = 12
     tile_px: int = 192
+    reviewer: str = field(default_factory=login_name)
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -41,6 +59,18 @@ class Settings:
             raise ConfigError(message)
         _check_whole("k", self.k, 1, MAX_K)
         _check_whole("tile_px", self.tile_px, MIN_TILE_PX, MAX_TILE_PX)
+        check_reviewer(self.reviewer)
+
+
+def check_reviewer(name: object) -> None:
+    """Raise unless `name` can be a reviewer's: one line of at most 80 characters, or empty.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not isinstance(name, str) or len(name) > MAX_REVIEWER or printable(name) != name:
+        message = f"reviewer = {name!r:.100} is not allowed: give a name of one line, or nothing"
+        raise ConfigError(message)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
@@ -49,7 +79,9 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
         raise ConfigError(message)
 
 
-KEYS = tuple(field.name for field in fields(Settings))
+KEYS = tuple(one.name for one in fields(Settings))
+NOT_EMPTY = tuple(key for key in KEYS if key != "reviewer")
+"""An empty variable of the environment says nothing of these."""
 
 
 def load() -> Settings:
@@ -61,7 +93,7 @@ def load() -> Settings:
     settings = stored()
     for key in KEYS:
         text = os.environ.get(variable_of(key))
-        if text:
+        if text or (text is not None and key not in NOT_EMPTY):
             try:
                 settings = replace(settings, **{key: parsed(key, text)})
             except ConfigError as error:
@@ -79,7 +111,8 @@ def keep(key: str, text: str) -> Settings:
     value = parsed(key, text)
     with locked(_file()):
         settings = replace(stored(), **{key: value})
-        write_json(_file(), asdict(settings))
+        kept = read_json(_file(), holds=HOLDS)
+        write_json(_file(), kept | {key: value})
     return settings
 
 
@@ -94,7 +127,7 @@ def parsed(key: str, text: str) -> Any:
     """
     check_key(key)
     value: Any = text
-    if key != "preview" and text.lstrip("-").isdecimal():
+    if key in NUMBERS and text.lstrip("-").isdecimal():
         value = int(text)
     return getattr(Settings(**{key: value}), key)
 
@@ -128,7 +161,7 @@ def stored() -> Settings:
     Raises:
         ConfigError: it is damaged, or holds a value that is not allowed.
     """
-    found = read_json(_file(), holds="the settings")
+    found = read_json(_file(), holds=HOLDS)
     for key in found:
         if key not in KEYS:
             message = f"{str(_file())!r}: {unknown('setting', key, KEYS)}, or delete the file"

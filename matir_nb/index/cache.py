@@ -1,12 +1,13 @@
-"""Remembers judgements, in memory and, where it can, beside the index.
+"""What is kept beside an index to save time: judgements, and small files of others.
 
-A throw-away cache: whatever goes wrong on disk is logged and costs only time. This module knows
-no judge.
+All of it can be thrown away: whatever goes wrong on disk is logged and costs only time. This
+module knows no judge.
 """
 
 import contextlib
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +17,8 @@ from typing import TypeAlias
 from matir_nb.types import Judgement
 
 LOG = logging.getLogger(__name__)
+CACHE_FOLDER = "cache"
+"""Of an index folder."""
 MAX_REMEMBERED = 100_000
 TIMEOUT_S = 5.0
 Rows: TypeAlias = list[tuple[str, str]]
@@ -86,6 +89,19 @@ class JudgementCache:
     def _remove_damaged(file: Path) -> None:
         with contextlib.suppress(OSError):
             file.unlink()
+
+
+def keep_file(file: Path, content: bytes) -> None:
+    """Write a file as a whole, and its folder; where that fails there is no file."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        beside.write_bytes(content)
+        beside.replace(file)
+    except OSError as error:
+        LOG.warning("%s is not kept: %s", file, error)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def _parse(text: str) -> Judgement:

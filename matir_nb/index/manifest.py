@@ -100,6 +100,31 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
+def require_same(made_by: Mapping[str, Any], opened_with: Mapping[str, Any]) -> None:
+    """Raise unless an index is opened with what made it.
+
+    Raises:
+        IndexMismatchError: something differs; the message says what.
+    """
+    changed = differences(made_by, opened_with)
+    if changed:
+        message = (
+            f"the index was made by other models ({'; '.join(changed)}): "
+            "open it with those, or build it again"
+        )
+        raise IndexMismatchError(message)
+
+
+def require_same_encoder(manifest: Manifest, model_id: str, dim: int) -> None:
+    """Raise unless the encoder is the one that made the index.
+
+    Raises:
+        IndexMismatchError: it is another.
+    """
+    made_by = {name: manifest.made_by[name] for name in ("encoder", "dim")}
+    require_same(made_by, {"encoder": model_id, "dim": dim})
+
+
 def read_manifest(index: Path) -> Manifest:
     """Return the manifest of the index at `index`.
 

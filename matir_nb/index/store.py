@@ -133,6 +133,12 @@ class Index:
         first, n = part.images.row(row)[5:]
         return part.region_vectors[first : first + n].astype(np.float32)
 
+    def image_vector_of(self, image_id: str) -> FloatArray:
+        """Return the (d,) float32 vector of the whole image."""
+        part, row = self._find(image_id)
+        vector: FloatArray = part.image_vectors[row].astype(np.float32)
+        return vector
+
     def has_image(self, image_id: str) -> bool:
         """Tell whether an image is in the index."""
         return image_id in self._rows

@@ -57,7 +57,7 @@ def best_per_image(scores: FloatArray, offsets: NDArray[np.int64]) -> FloatArray
     return best
 
 
-def top_k(scores: FloatArray, k: int, id_ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+def top_k(scores: NDArray[np.floating], k: int, id_ranks: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows of the `k` best scores, best first; equal scores by `id_ranks`.
 
     >>> top_k(np.array([1, 3, 3], np.float32), 2, np.array([0, 2, 1])).tolist()

@@ -28,6 +28,7 @@ RGB_MEAN = (0.48145466, 0.4578275, 0.40821073)
 RGB_STD = (0.26862954, 0.26130258, 0.27577711)
 ALPHA_MEAN, ALPHA_STD = 0.5, 0.26
 IMAGES_PER_BATCH = 64
+TEXTS_PER_BATCH = 64
 
 
 def normalise(views: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
@@ -139,26 +140,43 @@ class AlphaClipEncoder:
         return self._embed_views(views)
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
-        """Return (t, dim) float32 unit vectors.
+        """Return (t, dim) float32 unit vectors; texts of like length are encoded together.
 
         Raises:
             QueryError: a text has more tokens than the encoder reads.
         """
-        if not texts:
-            return np.zeros((0, self.dim), np.float32)
-        for text in texts:
-            n = len(self._tokenizer(text)["input_ids"])
-            if n > self._n_tokens:
-                message = (
-                    f"the query has {n} tokens, the text encoder reads {self._n_tokens}: "
-                    f"shorten {text[:60]!r}"
-                )
-                raise QueryError(message)
-        batch = self._tokenizer(list(texts), padding=True, return_tensors="pt")
+        tokens = [self._tokens(text) for text in texts]
+        by_length = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
+        vectors = np.zeros((len(tokens), self.dim), np.float32)
+        for start in range(0, len(tokens), TEXTS_PER_BATCH):
+            rows = by_length[start : start + TEXTS_PER_BATCH]
+            vectors[rows] = self._embed_tokens([tokens[row] for row in rows])
+        return vectors
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer(text)["input_ids"]
+        if len(tokens) > self._n_tokens:
+            message = (
+                f"the query has {len(tokens)} tokens, the text encoder reads {self._n_tokens}: "
+                f"shorten {text[:60]!r}"
+            )
+            raise QueryError(message)
+        return tokens
+
+    def _embed_tokens(self, tokens: Sequence[Sequence[int]]) -> FloatArray:
+        """Return (t, dim) unit vectors of one batch, padded to its longest text only.
+
+        A causal encoder that is read at the end token sees nothing of what stands behind it, so
+        this gives what padding to the full length would give.
+        """
+        longest = max(len(own) for own in tokens)
+        padding = int(self._tokenizer.pad_token_id)
+        ids = [[*own, *[padding] * (longest - len(own))] for own in tokens]
+        seen = [[1] * len(own) + [0] * (longest - len(own)) for own in tokens]
         with torch.inference_mode():
             out = self._model.get_text_features(
-                input_ids=batch["input_ids"].to(self._model.device),
-                attention_mask=batch["attention_mask"].to(self._model.device),
+                input_ids=torch.tensor(ids, device=self._model.device),
+                attention_mask=torch.tensor(seen, device=self._model.device),
             )
         return _unit(out.pooler_output)
 

@@ -4,14 +4,14 @@ This module knows no magic and no argument.
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from matir_nb.commands.session import Named, Session
+from matir_nb.commands.session import Made, Named, Session
 from matir_nb.home import settings
 from matir_nb.notebook.line import Expression
 from matir_nb.printing import printable
@@ -79,17 +79,19 @@ class Notebook(Session):
         """Return what was made, to be shown as the text and the notice."""
         return Told(made, f"{text}\nnote: {printable(notice)}" if notice else text)
 
-    def query(self, words: Sequence[str]) -> str:
+    def query(self, words: Sequence[str], *, gaps: Collection[str] = ()) -> str:
         """Return the words, or what the only one in braces evaluates to.
+
+        A name in braces that has a list of values, in `gaps` or as a variable, stays a gap.
 
         Raises:
             UsageError: it cannot be evaluated, or is no text.
         """
         if len(words) != 1 or not isinstance(words[0], Expression):
-            if inserted := [word for word in words if isinstance(word, Expression)]:
-                self.note(f"{inserted[0]} is taken as it is: only a whole query can be {{python}}")
-            return super().query(words)
+            return super().query(words, gaps=gaps)
         inside = words[0][1:-1].strip()
+        if inside in gaps or isinstance(self.held(inside), (list, tuple)):
+            return words[0]
         try:
             value = eval(inside, {**self.shell.user_ns, **self.local})  # noqa: S307 - user's code
         except Exception as error:  # whatever the user's code raises
@@ -106,14 +108,19 @@ class Notebook(Session):
         Raises:
             UsageError: it holds something else.
         """
-        if not word.isidentifier() or not (word in self.local or word in self.shell.user_ns):
+        value = self.held(word)
+        if value is None:
             return None
-        value = self.local.get(word, self.shell.user_ns.get(word))
         named = _named(value)
         if named is None:
             message = f"{word!r} holds no result, but a {type(value).__name__}: give a SearchResult"
             raise UsageError(message)
         return named
+
+    def held(self, name: str) -> object | None:
+        """Return what a variable of the notebook holds; None = there is none, or it is None."""
+        value: object = self.local.get(name, self.shell.user_ns.get(name))
+        return value
 
     def results(self) -> list[str]:
         """Return the names of all variables that hold a result, and LAST."""
@@ -169,6 +176,11 @@ class Notebook(Session):
         from matir_nb.widgets.flow import StageFlow
 
         return StageFlow(named.result, named.view, marks=named.marks or {})
+
+    def show_made(self, made: Made, text: str) -> Made:
+        """Return it: it displays itself."""
+        del text
+        return made
 
     def show_frame(self, frame: Any, text: str) -> Any:
         """Return the table; where it is empty, say why."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from matir_nb.usage import UsageError
 
 QUOTES = "'\""
+LISTS = "--with"
+"""The option whose value is NAME=VALUES."""
 CELL_FORM = "write the query as it is into the body of a cell that starts with %%matir search"
 
 
@@ -49,7 +51,7 @@ def split_line(text: str) -> Line:
             return Line(tuple(words))
         if text[place] == ";" and _is_end(text, place + 1):
             return Line(tuple(words), is_silent=True)
-        word, place = _word(text, place, quoted)
+        word, place = _word(text, place, quoted, is_list=words[-1:] == [LISTS])
         words.append(word)
 
 
@@ -64,15 +66,20 @@ def split_cell(text: str) -> Line:
     return Line((bare,), is_silent=bare != query)
 
 
-def _word(text: str, start: int, quoted: set[str]) -> tuple[str, int]:
-    """Return the word at `start` and the place behind it; its quotes are added to `quoted`."""
+def _word(text: str, start: int, quoted: set[str], *, is_list: bool) -> tuple[str, int]:
+    """Return the word at `start` and the place behind it; its quotes are added to `quoted`.
+
+    In NAME="a, b", which `is_list` expects, a quote counts behind the sign.
+    """
     if text[start] == "{":
         end = _closing_brace(text, start)
         if end is not None and _stops(text, end + 1):
             return Expression(text[start : end + 1]), end + 1
     place = start
     while not _stops(text, place):
-        opens = text[place] in QUOTES and (place == start or _is_value(text[start:place]))
+        head = text[start:place]
+        is_place = place == start or _is_value(head) or (is_list and head.endswith("="))
+        opens = text[place] in QUOTES and is_place
         if opens:
             end = _closing_quote(text, place)
             quoted.add(text[place])

@@ -17,7 +17,7 @@ from IPython.core.magic import (
     needs_local_scope,
     no_var_expand,
 )
-from traitlets import Enum, Int, default, observe
+from traitlets import Enum, Int, TraitError, Unicode, default, observe, validate
 from traitlets.config import Configurable
 
 from matir_nb.commands.session import one_line
@@ -47,6 +47,8 @@ class Matir(Configurable):
         help="Width of a tile of the grid, CSS pixels.",
     ).tag(config=True)
 
+    reviewer = Unicode(help="Who marks hits; empty = nobody is named.").tag(config=True)
+
     def __init__(self, **options: Any) -> None:
         """Take what `Configurable` takes."""
         self._before = {key: os.environ.get(settings.variable_of(key)) for key in settings.KEYS}
@@ -63,6 +65,19 @@ class Matir(Configurable):
     @default("tile_px")
     def _tile_px(self) -> int:
         return settings.load().tile_px
+
+    @default("reviewer")
+    def _reviewer(self) -> str:
+        return settings.load().reviewer
+
+    @validate("reviewer")
+    def _check_reviewer(self, proposal: Mapping[str, Any]) -> str:
+        name: str = proposal["value"]
+        try:
+            settings.check_reviewer(name)
+        except MatirError as error:
+            raise TraitError(str(error)) from error
+        return name
 
     @observe(*settings.KEYS)
     def _hold(self, change: Mapping[str, Any]) -> None:

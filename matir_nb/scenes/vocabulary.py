@@ -6,6 +6,7 @@ validation scenes only; training sees the other 208. This module knows no pixels
 """
 
 import hashlib
+from functools import cache
 from itertools import product
 from typing import Literal, TypeAlias
 
@@ -16,6 +17,8 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "cre
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
 SIZES = ("small", "medium", "large")
 TEXTURES = ("plain", "striped", "dotted", "checkered")
+VALUES = {"colour": COLOURS, "shape": SHAPES, "size": SIZES, "texture": TEXTURES}
+"""Attribute -> what it can be."""
 
 RGB: dict[str, tuple[int, int, int]] = {
     "red": (208, 28, 32),
@@ -42,10 +45,11 @@ N_TEST_ONLY = 32
 N_VALIDATION_ONLY = 16
 
 
-def _shuffled_triples() -> list[Triple]:
+@cache
+def _shuffled_triples() -> tuple[Triple, ...]:
     """Return all triples in an order fixed by their own hash."""
-    triples = list(product(COLOURS, SHAPES, TEXTURES))
-    return sorted(triples, key=lambda t: hashlib.sha256("/".join(t).encode()).digest())
+    triples = product(COLOURS, SHAPES, TEXTURES)
+    return tuple(sorted(triples, key=lambda t: hashlib.sha256("/".join(t).encode()).digest()))
 
 
 def held_out_triples(split: Split) -> tuple[Triple, ...]:
@@ -56,12 +60,12 @@ def held_out_triples(split: Split) -> tuple[Triple, ...]:
     """
     triples = _shuffled_triples()
     if split == "test":
-        return tuple(triples[:N_TEST_ONLY])
+        return triples[:N_TEST_ONLY]
     if split == "validation":
-        return tuple(triples[N_TEST_ONLY : N_TEST_ONLY + N_VALIDATION_ONLY])
+        return triples[N_TEST_ONLY : N_TEST_ONLY + N_VALIDATION_ONLY]
     return ()
 
 
 def common_triples() -> tuple[Triple, ...]:
     """Return the triples that training sees, and every split shows."""
-    return tuple(_shuffled_triples()[N_TEST_ONLY + N_VALIDATION_ONLY :])
+    return _shuffled_triples()[N_TEST_ONLY + N_VALIDATION_ONLY :]

@@ -1,127 +1,76 @@
-"""A view of one result: the traits that kernel and browser share, and what Python reads of them.
+"""A view of one result: how it answers its page, and what Python reads of it.
 
-The traits are those of ``js/src/protocol.ts``. They hold ids and numbers only, so that a saved
-notebook is small and tells nothing of the machine: pixels, masks and details are asked for
-(`matir_nb.widgets.requests`) and made by `matir_nb.widgets.payload`. This module knows neither
-the looks of a view nor how it is displayed.
+Pixels, masks and details are asked for (`matir_nb.widgets.requests`) and made by
+`matir_nb.widgets.payload`. This module knows neither the looks of a view nor how it is displayed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from math import isfinite
-from threading import RLock
 from typing import Any
 
-import anywidget
 import polars as pl
-from traitlets import (
-    Bool,
-    Bytes,
-    Dict,
-    Enum,
-    Float,
-    Int,
-    TraitError,
-    Tuple,
-    Unicode,
-    default,
-    link,
-    validate,
-)
+from traitlets import TraitError, link, observe
 
-from matir_nb.errors import ConfigError, nearest
-from matir_nb.exports.marks import check_marks, require_hits, with_marks
-from matir_nb.results import HIT_SCHEMA, SearchResult
-from matir_nb.types import MARKS, Hit
-from matir_nb.widgets import payload
-from matir_nb.widgets.built import SCRIPT, built, watch
+from matir_nb.errors import ConfigError, MatirError
+from matir_nb.exports.marks import with_marks
+from matir_nb.hit_table import HIT_SCHEMA
+from matir_nb.results import SearchResult
+from matir_nb.review.ledger import Review
+from matir_nb.types import Hit
+from matir_nb.widgets import explained, payload
+from matir_nb.widgets.built import SCRIPT, watch
 from matir_nb.widgets.fallback import as_html, as_text
 from matir_nb.widgets.jobs import JSON, TEXT, WHOLE, WHOLES, YES_NO, Answer, Job, Route
 from matir_nb.widgets.requests import Requests
-from matir_nb.widgets.table import table_bytes
+from matir_nb.widgets.table import result_id, table_bytes, was_cut_short
 from matir_nb.widgets.thumbnails import Thumbnails
-from matir_nb.widgets.values import Marks, Shown, TraitValueError, refusing
+from matir_nb.widgets.together import Together
+from matir_nb.widgets.traits import ViewTraits, check_names
+from matir_nb.widgets.values import Shown
 
 LINKED = ("selection", "marks", "current")
+WAIT_S = 0.1
 
 
-class ResultView(anywidget.AnyWidget):
+class ResultView(ViewTraits):
     """What all views of a result have in common.
 
     Traits can be given by name at construction, read, assigned and observed. Lists come as tuples
     and marks as a dict that is not changed in place: assign a new value, and the browser follows.
     """
 
-    _esm = Unicode(help="The built JavaScript, its style in it.").tag(sync=True)
-    _kind = Unicode("grid", read_only=True, help="Which view the browser makes.").tag(sync=True)
-    _table = Bytes(b"", help="The result's table: deflated JSON; empty = none.").tag(sync=True)
-
-    selection = Tuple(help="Image ids of the hits picked, in the order of picking.").tag(sync=True)
-    marks = Dict(help=f"Image id -> {', '.join(map(repr, MARKS))}.").tag(sync=True)
-    current = Unicode(help="Image id of the hit that the inspector shows; '' = none.").tag(
-        sync=True
-    )
-    order = Enum(
-        ("final", "stage1"), "final", help="Which ranking orders the hits: 'final' or 'stage1'."
-    ).tag(sync=True)
-    mask_mode = Enum(
-        ("best", "all", "none"),
-        "best",
-        help="Masks drawn: the hit's ('best'), those of 'all' regions, 'none'.",
-    ).tag(sync=True)
-    boxes = Bool(True, help="Draw the judge's boxes.").tag(sync=True)
-    labels = Bool(True, help="Write rank, scores and file name under a picture.").tag(sync=True)
-    mask_opacity = Float(0.5, min=0, max=1, help="Of the masks, 0 to 1.").tag(sync=True)
-    tile_px = Int(192, min=96, max=480, help="Width of a tile, CSS pixels, 96 to 480.").tag(
-        sync=True
-    )
-    min_score = Float(
-        None, allow_none=True, help="Hide hits with a lower final score; None = hide none."
-    ).tag(sync=True)
-    hide_abstained = Bool(False, help="Hide hits where the judge said: not here.").tag(sync=True)
-    panel = Enum(
-        ("", "inspector", "flow"), "", help="Beside the grid: 'inspector', 'flow' or ''."
-    ).tag(sync=True)
-
     shows_one_result = True
     """False = the result changes while the view stands."""
     _requests: Requests | None = None
 
-    def __init__(self, result: SearchResult | None, **traits: Any) -> None:
+    def __init__(
+        self, result: SearchResult | None, *, review: Review | None = None, **traits: Any
+    ) -> None:
         """Show `result`; None = nothing yet, where a view can change its result.
+
+        Args:
+            result: of a search.
+            review: where looks and marks are kept; its marks are shown. None = one of the view's
+                own.
+            traits: options by name.
 
         Raises:
             ConfigError: `result` is none, an option is unknown or has a value that it cannot
                 take, or the browser's part has not been built.
         """
-        _check_names(type(self), traits)
+        check_names(type(self), traits)
         if result is None and self.shows_one_result:
             raise ConfigError("a view shows a SearchResult, got None: give a search's")
-        self._shown = Shown.of(result)
-        self._changing = RLock()
+        self._together = self._begin(result, review)
+        traits = {"marks": self._together.marks(), **traits}
         self._thumbnails = Thumbnails()
         self._links: list[link] = []
         self._requests = Requests(self._routes(), self.send)
         super().__init__(_table=table_bytes(result), **traits)
+        self._together.add(self)
         self.on_msg(self._receive)
         watch(SCRIPT, partial(setattr, self, "_esm"))
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Assign an attribute.
-
-        Raises:
-            ConfigError: there is none of that name, or it cannot have that value.
-        """
-        if not name.startswith("_") and not hasattr(type(self), name):
-            known = _options(type(self))
-            message = f"{type(self).__name__} has no {name!r}: {nearest(name, known, n_listed=6)}"
-            raise TraitValueError(message)
-        try:
-            super().__setattr__(name, value)
-        except TraitValueError:
-            raise
-        except TraitError as error:
-            raise TraitValueError(str(error)) from error
 
     @property
     def result(self) -> SearchResult | None:
@@ -130,16 +79,45 @@ class ResultView(anywidget.AnyWidget):
 
     @property
     def selected(self) -> tuple[Hit, ...]:
-        """The hits of `selection`, in its order."""
-        return tuple(self._shown.hits[image_id] for image_id in self.selection)
+        """The hits of `selection`, in its order; those that left the k best as they last were."""
+        return tuple(self._shown.known[image_id] for image_id in self.selection)
+
+    @property
+    def review(self) -> Review:
+        """What was seen and marked here, and when; views that are joined share it."""
+        return self._together.review
+
+    @property
+    def _shown(self) -> Shown:
+        return self._together.shown
 
     @property
     def last_error(self) -> str | None:
         """Traceback of the last error in the view that was not foreseen; None = none."""
         return None if self._requests is None else self._requests.last_error
 
+    def judge_more(self, n: int | None = None) -> SearchResult:
+        """Let the judge see the next candidates, show the outcome here and in views joined to it.
+
+        Args:
+            n: candidates more; None = `judge_step`.
+
+        Returns:
+            The result that is shown then.
+
+        Raises:
+            MatirError: there is no result, no source or no judge, `n` < 1, or a newer search or
+                request took its place.
+        """
+        asked = {"result": self._shown.id, "n": self.judge_step if n is None else n}
+        found = self._open_requests().call("judge_more", **asked)
+        return self._just_shown(found["result"])
+
     def to_polars(self) -> pl.DataFrame:
-        """Return the hits with `HIT_SCHEMA`, `mark` (null = none) and `is_selected`."""
+        """Return the hits with `HIT_SCHEMA`, `mark` (null = none) and `is_selected`.
+
+        Marks on hits that left the k best when more were judged are in `review`.
+        """
         result = self._shown.result
         frame = pl.DataFrame(schema=HIT_SCHEMA) if result is None else result.to_polars()
         ids, selection = frame["image_id"].to_list(), set(self.selection)
@@ -153,12 +131,13 @@ class ResultView(anywidget.AnyWidget):
             for joined in self._links:
                 joined.unlink()
             self._links.clear()
+            self._together.leave(self)
         super().close()
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take over what the browser changed; values that do not fit it gets back corrected."""
         try:
-            with self._changing:
+            with self._together.lock:
                 super().set_state(sync_data)
         except TraitError:
             self.send_state([name for name in sync_data if name in self.keys])
@@ -178,6 +157,10 @@ class ResultView(anywidget.AnyWidget):
         data, metadata = bundle or ({}, {})
         return data | self._without_kernel(), metadata
 
+    def _begin(self, result: SearchResult | None, review: Review | None) -> Together:
+        """Return what this view has in common with those that are joined to it."""
+        return Together(result, review)
+
     def _without_kernel(self) -> JSON:
         """Return what a reader without a kernel sees, by MIME type."""
         result = self._shown.result
@@ -189,10 +172,22 @@ class ResultView(anywidget.AnyWidget):
         """Return how each kind of request is answered."""
         one = {"result": TEXT, "row": WHOLE, "side": WHOLE}
         many = {"result": TEXT, "rows": WHOLES, "side": WHOLE, "regions": YES_NO}
+        asked = {"result": TEXT, "row": WHOLE}
         return {
             "tiles": Route(many, self._answer_tiles),
             "inspect": Route(one, self._answer_inspect, lane="details"),
             "image": Route(one, self._answer_image, lane="details"),
+            "words": Route(asked, self._answer_words, lane="explain"),
+            "why": Route({**asked, "other": WHOLE}, self._answer_why, lane="details"),
+            "occlude": Route({**asked, "region": WHOLE}, self._answer_occlude, lane="explain"),
+            "seen": Route({"result": TEXT, "rows": WHOLES}, self._answer_seen, lane="review"),
+            "judge_more": Route(
+                {"result": TEXT, "n": WHOLE},
+                self._answer_judge_more,
+                lane="search",
+                is_newest_only=True,
+                answers_when_cancelled=True,
+            ),
         }
 
     def _open_requests(self) -> Requests:
@@ -225,6 +220,56 @@ class ResultView(anywidget.AnyWidget):
     def _answer_image(self, request: JSON, _job: Job) -> Answer:
         return payload.image(self._asked(request), request["row"], request["side"])
 
+    def _answer_seen(self, request: JSON, _job: Job) -> Answer:
+        with self._together.lock:
+            self._together.see(request["result"], request["rows"])
+        return {}, []
+
+    def _answer_judge_more(self, request: JSON, job: Job) -> Answer:
+        """Judge more, show what came of it, when cancelled the part that was judged, and say so."""
+        more = self._asked(request).judge_more(
+            request["n"],
+            cancel=job.is_cancelled,
+            progress=lambda done, total: job.report("judge", done, total),
+        )
+        with self._turn(job):
+            self._asked(request)
+            self._together.go_on(more)
+        n_judged = more.provenance.config["n_judged_done"]
+        body = {"result": result_id(more), "n_judged": n_judged, "cancelled": was_cut_short(more)}
+        return body, []
+
+    @contextmanager
+    def _turn(self, job: Job) -> Iterator[None]:
+        """Hold the views' lock, unless a newer request waits, which may be what holds it."""
+        while not self._together.lock.acquire(timeout=WAIT_S):
+            job.stop_if_superseded()
+        try:
+            job.stop_if_superseded()
+            yield
+        finally:
+            self._together.lock.release()
+
+    def _just_shown(self, result_id: str) -> SearchResult:
+        """Return the result of a request of Python's own.
+
+        Raises:
+            MatirError: another one has been shown meanwhile.
+        """
+        shown = self._shown
+        if shown.result is None or shown.id != result_id:
+            raise MatirError("a newer search took its place")
+        return shown.result
+
+    def _answer_words(self, request: JSON, _job: Job) -> Answer:
+        return explained.words(self._asked(request), request["row"])
+
+    def _answer_why(self, request: JSON, _job: Job) -> Answer:
+        return explained.why(self._asked(request), request["row"], request["other"])
+
+    def _answer_occlude(self, request: JSON, _job: Job) -> Answer:
+        return explained.occlude(self._asked(request), request["row"], request["region"])
+
     def _asked(self, request: JSON) -> SearchResult:
         """Return the result shown, if it is the one that `request` means."""
         shown = self._shown
@@ -240,58 +285,17 @@ class ResultView(anywidget.AnyWidget):
         if not isinstance(other, ResultView) or not other.shows_one_result:
             message = f"grid = {other!r:.60} cannot be joined: give a ResultGrid of the same result"
             raise ConfigError(message)
-        if Shown.of(other.result).id != self._shown.id:
-            message = f"grid = {other!r} shows another result than {self!r}: give both the same"
+        together = other._together  # noqa: SLF001 - a view of the same kind
+        if together.shown.id != self._shown.id:
+            message = f"grid = {other!r} shows another result than {self!r}: give grid.result"
             raise ConfigError(message)
+        self._together.leave(self)
+        self._together = together
+        self._together.add(self)
         self._links += [link((other, name), (self, name)) for name in LINKED]
         self.current = current or self.current
 
-    @default("_esm")
-    def _built_script(self) -> str:
-        return built(SCRIPT)
-
-    @default("marks")
-    def _no_marks(self) -> Marks:
-        return Marks()
-
-    @validate("selection")
-    def _check_selection(self, proposal: Mapping[str, Any]) -> tuple[str, ...]:
-        chosen = tuple(dict.fromkeys(proposal["value"]))
-        with refusing():
-            require_hits("selection", chosen, self._shown.hits)
-        return chosen
-
-    @validate("current")
-    def _check_current(self, proposal: Mapping[str, Any]) -> str:
-        image_id: str = proposal["value"]
-        with refusing():
-            require_hits("current", [image_id] if image_id else [], self._shown.hits)
-        return image_id
-
-    @validate("marks")
-    def _check_marks(self, proposal: Mapping[str, Any]) -> Marks:
-        marks = Marks(proposal["value"])
-        with refusing():
-            check_marks(marks, self._shown.hits)
-        return marks
-
-    @validate("min_score")
-    def _check_min_score(self, proposal: Mapping[str, Any]) -> float | None:
-        value: float | None = proposal["value"]
-        if value is not None and not isfinite(value):
-            message = f"min_score = {value} is not allowed: give a number, or None to hide none"
-            raise TraitValueError(message)
-        return value
-
-
-def _check_names(view: type[ResultView], traits: Mapping[str, Any]) -> None:
-    known = _options(view)
-    for name in traits:
-        if name not in known:
-            hint = nearest(name, known, n_listed=6)
-            message = f"unknown option {name!r} of {view.__name__}: {hint}"
-            raise ConfigError(message)
-
-
-def _options(view: type[ResultView]) -> list[str]:
-    return sorted(n for n in view.class_trait_names(sync=True) if not n.startswith("_"))
+    @observe("marks")
+    def _write_marks(self, _change: object) -> None:
+        with self._together.lock:
+            self._together.mark(self.marks)

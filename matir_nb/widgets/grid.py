@@ -11,13 +11,14 @@ from matir_nb.widgets.base import ResultView
 class ResultGrid(ResultView):
     """The hits as tiles: picture, mask, box and every stage's score.
 
-    What is picked and marked there is read here: `selection`, `selected`, `marks`, `to_polars()`.
+    What is picked and marked there is read here: `selection`, `selected`, `marks`, `to_polars()`;
+    what was seen and marked, and when: `review`. `judge_more()` lets the judge go on down the list.
     """
 
     _kind = Unicode("grid", read_only=True, help="Which view the browser makes.").tag(sync=True)
 
     def __init__(self, result: SearchResult, **traits: Any) -> None:
-        """Show `result`; `traits` are those of `ResultView`, e.g. ``tile_px=240``.
+        """Show `result`; `traits` are those of `ResultView`, e.g. ``tile_px=240``, or ``review``.
 
         Raises:
             ConfigError: an option is unknown or has a value that it cannot take.

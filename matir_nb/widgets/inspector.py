@@ -4,7 +4,8 @@ from typing import Any
 
 from traitlets import Unicode
 
-from matir_nb.exports.explain import hit_of, hit_text
+from matir_nb.explain.ledger import hit_of
+from matir_nb.exports.explain import hit_text
 from matir_nb.results import SearchResult
 from matir_nb.widgets.base import ResultView
 from matir_nb.widgets.fallback import words

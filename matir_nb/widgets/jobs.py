@@ -103,6 +103,7 @@ class Route:
         answer: gives body and buffers, or raises; called on the lane's thread.
         lane: requests of one lane are answered one after another.
         is_newest_only: a new request takes the place of those of its kind that are under way.
+        ends: other kinds of which it takes the place, too.
         answers_when_cancelled: the answer tells of the cancelling itself.
     """
 
@@ -110,4 +111,5 @@ class Route:
     answer: Callable[[JSON, Job], Answer]
     lane: str = "pictures"
     is_newest_only: bool = False
+    ends: tuple[str, ...] = ()
     answers_when_cancelled: bool = False

@@ -12,8 +12,9 @@ from matir_nb.errors import ConfigError, ImageError, MatirError
 from matir_nb.geometry.boxes import pairwise_iou
 from matir_nb.geometry.masks import scale
 from matir_nb.results import SearchResult, Source
-from matir_nb.terms import final_terms, stage1_terms
+from matir_nb.terms import stage1_terms
 from matir_nb.types import FloatArray, Hit, MaskRLE, Regions
+from matir_nb.widgets.accounts import ledger_parts
 from matir_nb.widgets.table import JSON, abstained
 from matir_nb.widgets.thumbnails import Thumbnails, jpeg
 
@@ -156,8 +157,8 @@ def inspect(result: SearchResult, row: int, side: int) -> Answer:
         "judge": _judge(hit),
         "stage1_terms": [asdict(term) for term in stage1_terms(hit, config)],
         "stage1_score": hit.stage1_score,
-        "final_terms": [asdict(term) for term in final_terms(hit, config)],
         "final_score": hit.final_score,
+        **ledger_parts(result, hit),
         "ranks": {"stage1": hit.stage1_rank, "judge": hit.judge_rank, "final": hit.rank},
         "notes": notes,
     }

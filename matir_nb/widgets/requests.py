@@ -132,10 +132,11 @@ class Requests:
             if job.id in self._jobs:
                 message = f"the id {job.id!r} is in use: give every request its own"
                 raise ConfigError(message)
-            if self._routes[kind].is_newest_only:
-                for other in self._jobs.values():
-                    if other.kind == kind:
-                        other.cancel(superseded_by=f"a newer {kind} took its place")
+            route = self._routes[kind]
+            ended = (*route.ends, kind) if route.is_newest_only else route.ends
+            for other in self._jobs.values():
+                if other.kind in ended:
+                    other.cancel(superseded_by=f"a newer {kind} took its place")
             self._jobs[job.id] = job
         return job
 

@@ -1,7 +1,6 @@
 """A field to type queries into, with the hits below."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -16,22 +15,22 @@ from matir_nb.home.settings import load
 from matir_nb.results import SearchResult
 from matir_nb.widgets.base import ResultView
 from matir_nb.widgets.jobs import JSON, TEXT, WHOLE, WHOLE_OR_NULL, Answer, Job, Route
-from matir_nb.widgets.table import result_id, table_bytes
-from matir_nb.widgets.values import Shown, TraitValueError
+from matir_nb.widgets.table import result_id, table_bytes, was_cut_short
+from matir_nb.widgets.values import TraitValueError
 
 if TYPE_CHECKING:
     from matir_nb.engine import Engine
 
 JUDGES = ("default", "structured", "trained", "none")
 MAX_HISTORY = 30
-WAIT_S = 0.1
 
 
 class SearchBox(ResultView):
     """A query field, choice of index and judge, progress per stage, and the grid of the hits.
 
-    A new search takes the place of the one under way. Selection and marks belong to the result
-    shown and are cleared with it: `to_polars()` before the next search keeps them.
+    A new search takes the place of the one under way. Selection and marks belong to the query
+    shown and go with it; `review` remembers the marks of every query, so they are there again when
+    it is searched again.
     """
 
     _kind = Unicode("search", read_only=True, help="Which view the browser makes.").tag(sync=True)
@@ -101,10 +100,7 @@ class SearchBox(ResultView):
         self._assign(options)
         fields = {name: getattr(self, name) for name in ("query", *allowed)}
         found = self._open_requests().call("search", **fields)
-        shown = self._shown
-        if shown.result is None or shown.id != found["result"]:
-            raise MatirError("a newer search took its place")
-        return shown.result
+        return self._just_shown(found["result"])
 
     def _routes(self) -> dict[str, Route]:
         fields = {
@@ -120,6 +116,7 @@ class SearchBox(ResultView):
                 self._answer_search,
                 lane="search",
                 is_newest_only=True,
+                ends=("judge_more",),
                 answers_when_cancelled=True,
             )
         }
@@ -144,9 +141,8 @@ class SearchBox(ResultView):
             **_judging(request["judge"]),
         )
         self._show(result, job, perf_counter() - started)
-        is_cut = any(notice.startswith("cancelled") for notice in result.provenance.notices)
-        body = {"result": result_id(result), "n_hits": len(result), "cancelled": is_cut}
-        return body, []
+        is_cut = was_cut_short(result)
+        return {"result": result_id(result), "n_hits": len(result), "cancelled": is_cut}, []
 
     def _engine(self, name: str, job: Job) -> "Engine":
         """Return the engine of an index, opened when it is first asked for, or has changed."""
@@ -166,24 +162,13 @@ class SearchBox(ResultView):
         entry = {"query": result.query, "n_hits": len(result), "seconds": round(seconds, 3)}
         others = [old for old in self.history if old.get("query") != result.query]
         with self._turn(job), self.hold_sync():
-            self._shown = Shown.of(result)
-            self.selection, self.marks, self.current = (), {}, ""
+            marks = self._together.start(result)
+            self.selection, self.marks, self.current = (), marks, ""
             self._table = table_bytes(result)
             self.history = [entry, *others][:MAX_HISTORY]
 
-    @contextmanager
-    def _turn(self, job: Job) -> Iterator[None]:
-        """Hold the traits' lock, unless a newer search waits, which may be what holds it."""
-        while not self._changing.acquire(timeout=WAIT_S):
-            job.stop_if_superseded()
-        try:
-            job.stop_if_superseded()
-            yield
-        finally:
-            self._changing.release()
-
     def _assign(self, values: Mapping[str, Any]) -> None:
-        with self._changing, self.hold_trait_notifications():
+        with self._together.lock, self.hold_trait_notifications():
             for name, value in values.items():
                 setattr(self, name, value)
 

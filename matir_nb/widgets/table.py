@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from matir_nb.results import STAGES, SearchResult
+from matir_nb.hit_table import STAGES
+from matir_nb.results import SearchResult
 from matir_nb.types import Hit
 
 VERSION = 1
@@ -68,6 +69,11 @@ def result_id(result: SearchResult) -> str:
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:12]
 
 
+def was_cut_short(result: SearchResult) -> bool:
+    """Tell whether the judge was stopped before it had seen all it was to see."""
+    return any(notice.startswith("cancelled") for notice in result.provenance.notices)
+
+
 def _ran(result: SearchResult, stage: str) -> bool:
     return stage in result.provenance.seconds
 
@@ -85,11 +91,18 @@ def _columns(hits: Sequence[Hit]) -> JSON:
         **whole,
         "has_mask": [int(hit.mask is not None) for hit in hits],
         "abstained": [int(abstained(hit)) for hit in hits],
+        "null_percentile": [_whole_percent(hit.null_percentile) for hit in hits],
+        "above_cut": [None if hit.above_cut is None else int(hit.above_cut) for hit in hits],
     }
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def _whole_percent(value: float | None) -> int | None:
+    """Return whole percent, never more than there are."""
+    return None if value is None else int(value)
 
 
 def abstained(hit: Hit) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Never, Self
 
 from traitlets import TraitError
@@ -49,11 +49,13 @@ class Shown:
         result: None = nothing yet.
         id: its name in requests; empty = nothing.
         hits: by image id.
+        known: by image id, also those shown before the judge went on, as they were then.
     """
 
     result: SearchResult | None
     id: str
     hits: Mapping[str, Hit]
+    known: Mapping[str, Hit]
 
     @classmethod
     def of(cls, result: object) -> Self:
@@ -63,8 +65,14 @@ class Shown:
             ConfigError: it is no result.
         """
         if result is None:
-            return cls(None, "", {})
+            return cls(None, "", {}, {})
         if not isinstance(result, SearchResult):
             message = f"a view shows a SearchResult, got {type(result).__name__}: give a search's"
             raise ConfigError(message)
-        return cls(result, result_id(result), {hit.image_id: hit for hit in result.hits})
+        hits = {hit.image_id: hit for hit in result.hits}
+        return cls(result, result_id(result), hits, hits)
+
+    def then(self, result: SearchResult) -> Self:
+        """Return what is shown once `result` has taken this one's place."""
+        next_one = type(self).of(result)
+        return replace(next_one, known={**self.known, **next_one.hits})

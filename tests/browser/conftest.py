@@ -24,8 +24,8 @@ from lab import BROWSER_ARGS, chromium_path
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from matir_nb.engine import open_engine
 from matir_nb.index.build import build
+from matir_nb.opening import open_engine
 from matir_nb.types import Judgement
 
 REPOSITORY = Path(__file__).parents[2]

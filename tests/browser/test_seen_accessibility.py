@@ -44,6 +44,22 @@ def test_inspector(page, result, show, theme):
 
 
 @THEMES
+def test_inspector_with_every_explanation(page, result, show, theme):
+    root = show(Inspector(result))
+    expect(root.locator("table.matir-terms")).to_have_count(2)
+    for fold in root.locator("details.matir-fold summary").all():
+        fold.click()
+    expect(root.locator(".matir-heat table")).to_be_visible()
+    expect(root.locator(".matir-why table")).to_be_visible()
+    root.locator(".matir-heat tbody").get_by_role("button").first.click()
+    root.locator(".matir-chosen-row").get_by_role("button").click()
+    root.get_by_role("button", name="Without region").click()
+    expect(root.locator(".matir-without q")).to_be_visible()
+    set_theme(page, theme)
+    assert axe_violations(page) == []
+
+
+@THEMES
 def test_flow(page, result, show, theme):
     root = show(StageFlow(result))
     expect(root.locator(".matir-flow-base").first).to_be_attached()

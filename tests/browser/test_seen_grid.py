@@ -68,7 +68,8 @@ def test_tiles_show_pictures_masks_boxes_and_numbers(root, grid, picture, eventu
     eventually(lambda: tile.evaluate(MASK_PIXELS) > 50)
     expect(tile.locator(".matir-judged-box")).to_be_visible()
     label = f"rank 1, score {hit.final_score:.3f}, {hit.image_id}, stage-1 rank {hit.stage1_rank}"
-    expect(tile).to_have_accessible_name(label)
+    kept = ", above the cut" if hit.above_cut else ""
+    expect(tile).to_have_accessible_name(label + kept)
     expect(tile.locator(".matir-bar").first).to_contain_text(f"{hit.stage1_score:.2f}")
     assert shown_order(root) == sorted(shown_order(root))
     picture("grid")

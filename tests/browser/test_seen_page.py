@@ -39,6 +39,24 @@ def test_grid_inspector_and_flow_work_without_a_kernel(open_file, result):
         page.screenshot(path=OUTPUT / f"page-{theme}.png", animations="disabled")
 
 
+def test_explanations_work_without_a_kernel(open_file, result):
+    page = open_file(result)
+    page.locator(".matir-tile").first.dblclick()
+    root = page.locator(".matir-inspector")
+    first, second = result.hits[:2]
+    expect(root.locator(".matir-ledger tfoot td").last).to_have_text(f"{first.final_score:.3f}")
+    expect(root.locator(".matir-null")).to_contain_text("unrelated phrases in this picture")
+    root.get_by_text("Why above #2?").click()
+    gap = first.final_score - second.final_score
+    expect(root.locator(".matir-why tfoot td").last).to_have_text(f"{gap:.3f}")
+    root.get_by_text("Words × regions").click()
+    words = root.locator(".matir-heat tbody").get_by_role("button")
+    assert words.all_inner_texts() == list(result.words(1).words)
+    root.locator(".matir-chosen-row").get_by_role("button").click()
+    root.get_by_role("button", name="Without region").click()
+    expect(root.locator(".matir-without")).to_contain_text("open the result in one")
+
+
 def test_marks_leave_as_a_file(open_file, result, tmp_path):
     page = open_file(result)
     page.get_by_role("grid").focus()

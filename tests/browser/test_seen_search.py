@@ -5,7 +5,7 @@ from conftest import MovingJudge
 from fakes import OracleEncoder
 from playwright.sync_api import expect
 
-from matir_nb.engine import open_engine
+from matir_nb.opening import open_engine
 from matir_nb.widgets.search_box import SearchBox
 
 

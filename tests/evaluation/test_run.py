@@ -3,12 +3,12 @@ import polars as pl
 import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, bare_hit
 
-from matir_nb.engine import open_engine
 from matir_nb.errors import ConfigError
 from matir_nb.evaluation.gallery import file_name, write_gallery
 from matir_nb.evaluation.run import QUERY_SCHEMA, compare, evaluate, score_hits, summarise
 from matir_nb.geometry.masks import encode, encode_many
 from matir_nb.index.build import build
+from matir_nb.opening import open_engine
 from matir_nb.scenes.meaning import NounPhrase, Query
 from matir_nb.scenes.queries import truth_of
 from matir_nb.types import QueryTruth

@@ -62,3 +62,8 @@ class MadeUpSource:
 
     def region_scores_of(self, _query, _image_id):
         return np.array([0.25], np.float32)
+
+    def text_scores_of(self, texts, _image_id):
+        """One region: what a text has in letters, it has in hundredths."""
+        scores = np.array([len(text) / 100 for text in texts], np.float32)
+        return scores[:, None], scores / 2

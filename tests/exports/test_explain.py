@@ -63,10 +63,33 @@ def result_of(*hits, config=CONFIG, source=None):
 def test_every_number_is_there_and_the_terms_add_up():
     text = hit_text(result_of(HIT, source=Shown(3)), 1)
     assert "rank: stage 1 4 → judge 1 → final 1 (up 3)" in text
-    for words in ("0.75 × 0.4 +0.3000", "= +0.3500", "1 × 3 (clipped from 5) +3.000", "= +3.750"):
+    for words in (
+        "best region 0.75 × 0.4 +0.3000",
+        "= +0.3500",
+        "retrieve winning region 0.400 0.5 × 10 × 0.75 × 0.4 +1.500",
+        "judge judge 5.000 1 × 5 +5.000",
+        "judge clip −2.000 1 × −2 (max_logit is 3) −2.000",
+        "align align IoU 0.250",
+        "= +3.750",
+    ):
         assert words in " ".join(text.split())
     assert "p 0.990, log-odds 5.000, box 0,0,4,4" in text
     assert "\x1b" not in text
+
+
+def test_the_gap_the_null_band_and_the_cut_are_said_where_they_are_known():
+    known = replace(HIT, null_percentile=97.25, above_cut=True)
+    below = replace(HIT, rank=2, final_score=1.25, above_cut=False)
+    config = CONFIG | {"cut": {"by": "null band"}}
+    text = hit_text(result_of(known, below, config=config), 1)
+    assert "higher than 97.2 % of neutral phrases in this image" in text
+    assert "gap to the next hit: 2.500" in text
+    assert "above this query's cut, by the null band" in text
+    text = hit_text(result_of(known, below), 2)
+    assert "below this query's cut\n" in text
+    assert "gap" not in text
+    assert "neutral" not in text
+    assert "cut" not in hit_text(result_of(HIT), 1)
 
 
 def test_regions_are_sorted_by_cosine_with_their_overlap_with_the_box():

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, QueryError
 from matir_nb.exports import page
 from matir_nb.exports.page import page_html, page_parts, write_page
 from matir_nb.widgets import built
+from matir_nb.widgets.payload import inspect
 from matir_nb.widgets.table import table_document
 from tests.exports.examples import HOSTILE, MadeUpSource, hit, result, results_of
 
@@ -77,6 +78,32 @@ def test_the_page_holds_what_the_widgets_get(static):
     assert tile["mask"]["size"] == detail["mask_size"] == [40, 80]
     assert len(tile["regions"]) == len(detail["regions"]) == 1
     assert tile["region_scores"] == [0.25]
+
+
+def test_the_page_holds_ledgers_and_what_words_add():
+    shown = results_of(3, source=MadeUpSource())
+    data = data_of(page_html(shown))
+    for row, detail in enumerate(data["details"]):
+        body, _ = inspect(shown, row, 64)
+        assert detail["ledger"] == json.loads(json.dumps(body["ledger"]))
+        assert detail["ledger"]
+    assert [reply["row"] for reply in data["words"]] == [0, 1, 2]
+    for reply in data["words"]:
+        assert reply["words"] == ["a", "blue", "square"]
+        assert reply["base"] == [0.13]
+        assert np.shape(reply["by_word"]) == (3, 1)
+        assert len(json.dumps(reply)) < 500
+
+
+def test_a_query_that_cannot_be_taken_apart_costs_only_its_words(monkeypatch):
+    def fail(*_):
+        raise QueryError("too long")
+
+    source = MadeUpSource()
+    monkeypatch.setattr(source, "text_scores_of", fail)
+    data = data_of(page_html(results_of(2, source=source)))
+    assert data["words"] == []
+    assert len(data["details"]) == 2
 
 
 def test_the_thumbnails_are_asked_for_at_their_size():
@@ -154,7 +181,8 @@ def test_without_a_source_the_page_has_numbers_and_says_so():
     assert data["table"]["notices"] == ["embedded models", page.NO_PICTURES]
     assert [tile["jpeg"] for tile in data["tiles"]] == [None, None]
     assert data["tiles"][0]["mask"] is not None
-    assert data["details"][0]["final_terms"]
+    assert data["details"][0]["ledger"]
+    assert data["words"] == []
 
 
 def test_a_picture_that_cannot_be_read_costs_only_its_tile():

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import CLIPConfig, CLIPModel
+import torch
+from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
 from matir_nb.errors import ModelUnavailableError, QueryError
 from matir_nb.geometry.masks import encode
-from matir_nb.models.alpha_clip import AlphaClipEncoder, normalise
+from matir_nb.models.alpha_clip import AlphaClipEncoder, Options, normalise
 from matir_nb.models.registry import WEIGHTS
+from matir_nb.models.views import View
 from matir_nb.scenes.draw import Scene, draw_gallery
 from matir_nb.scenes.meaning import NounPhrase
+from matir_nb.types import LogOdds
 
 SHIPPED = WEIGHTS / "alpha-clip"
 
@@ -82,6 +85,74 @@ def test_texts_batch_and_word_order(encoder: AlphaClipEncoder) -> None:
     orders = encoder.embed_texts(["a striped red ring", "a red striped ring", "a blue ring"])
     assert orders[0] @ orders[1] > 0.95
     assert orders[0] @ orders[2] < 0.8
+
+
+def padded_one_by_one(encoder: AlphaClipEncoder, texts: list[str]) -> np.ndarray:
+    """Return what the text encoder gives for each text alone, padded to its full length."""
+    vectors = []
+    for text in texts:
+        length = encoder._model.config.text_config.max_position_embeddings
+        batch = encoder._tokenizer(
+            text, padding="max_length", max_length=length, return_tensors="pt"
+        )
+        assert batch["input_ids"].shape == (1, length)
+        with torch.inference_mode():
+            out = encoder._model.get_text_features(**batch).pooler_output
+        vectors.append(torch.nn.functional.normalize(out, dim=-1).numpy()[0])
+    return np.array(vectors)
+
+
+def random_clip() -> AlphaClipEncoder:
+    """Return a random model of CLIP's own text length with the shipped tokenizer."""
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    vision = {**sizes, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED)
+    text = {
+        **sizes,
+        "num_attention_heads": 2,
+        "vocab_size": len(tokenizer) + 1,
+        "max_position_embeddings": 77,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=16))
+    options = Options(View(), 1, LogOdds(1.0, 0.0))
+    return AlphaClipEncoder(model, tokenizer, options=options, model_id="random")
+
+
+def test_texts_cut_at_their_length_are_what_full_padding_gives(
+    encoder: AlphaClipEncoder,
+) -> None:
+    long = "there is a small striped red circle to the left of the large blue square"
+    texts = [long, "ring", *(f"{long[:n]} star" for n in range(0, len(long), 3)), "a star " * 9]
+    lengths = {len(encoder._tokens(text)) for text in texts}
+    assert min(lengths) <= 4
+    assert max(lengths) >= 16
+    for model in (encoder, random_clip()):
+        together = model.embed_texts(texts)
+        assert np.abs(together - padded_one_by_one(model, texts)).max() < 1e-5
+        assert np.abs(together[0] - together[1]).max() > 1e-2
+
+
+def test_more_texts_than_a_batch_holds_keep_their_order(
+    encoder: AlphaClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["ring", "a small striped red ring", "star", "a picture of a blue star", "heart"]
+    expected = encoder.embed_texts(texts)
+    shapes = []
+    original = encoder._model.get_text_features
+
+    def watched(**batch):
+        shapes.append(tuple(batch["input_ids"].shape))
+        return original(**batch)
+
+    monkeypatch.setattr("matir_nb.models.alpha_clip.TEXTS_PER_BATCH", 2)
+    monkeypatch.setattr(encoder._model, "get_text_features", watched)
+    np.testing.assert_allclose(encoder.embed_texts(texts), expected, atol=1e-6)
+    widths = [width for _, width in shapes]
+    assert [rows for rows, _ in shapes] == [2, 2, 1]
+    assert widths == sorted(widths)
+    assert widths[0] == len(encoder._tokens("ring"))
 
 
 def test_a_long_query_is_refused_not_cut(encoder: AlphaClipEncoder) -> None:

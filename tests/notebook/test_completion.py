@@ -31,11 +31,11 @@ def texts(line):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("%matir se", ["search"]),
-        ("%%matir se", ["search"]),
-        ("x = %matir se", ["search"]),
-        ("    a.b, c[0] = %matir se", ["search"]),
-        ("%matir s", ["status", "search", "show"]),
+        ("%matir sea", ["search"]),
+        ("%%matir sea", ["search"]),
+        ("x = %matir sea", ["search"]),
+        ("    a.b, c[0] = %matir sea", ["search"]),
+        ("%matir s", ["status", "search", "show", "sensitivity"]),
         ("%matir help e", ["explain", "export", "eval"]),
         ("%matir open ", ["photos", "scans"]),
         ("%matir open s", ["scans"]),
@@ -59,7 +59,7 @@ def texts(line):
         ("%matir config ", ["preview", "k"]),
         ("%matir config preview ", ["auto", "always", "never"]),
         ("%matir config k ", ["--help", "-h"]),
-        ("%matir eval ", ["scenes"]),
+        ("%matir eval ", ["scenes", "explain"]),
         ("%matir eval scenes --arm stage", ["stage1"]),
         ("%matir index photos/ --preset ", ["embedded"]),
         ("%matir serach -", []),
@@ -109,7 +109,7 @@ def completions(shell, text, place=None):
 
 
 def test_ipython_takes_the_matches_and_no_others(shell):
-    assert completions(shell, "x = %matir se") == [(11, 13, "search")]
+    assert completions(shell, "x = %matir sea") == [(11, 14, "search")]
     assert completions(shell, "%matir open ho") == [(12, 14, "holidays")]
     cell = "%%matir search --no-\na ring"
     assert completions(shell, cell, place=20) == [(15, 20, "--no-judge")]
@@ -173,7 +173,7 @@ def test_a_kernel_answers_within_a_moment(kernel):
     def ask(code):
         return kernel.complete(code, len(code), reply=True, timeout=60)["content"]
 
-    assert ask("%matir se")["matches"] == ["search"]
+    assert ask("%matir sea")["matches"] == ["search"]
     start = time.perf_counter()
     content = ask("r = %matir search a ring -i ho")
     assert time.perf_counter() - start < 1

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import comm.base_comm
 import numpy as np
+from fakes import bare_hit
 
 from matir_nb.errors import ImageError
 from matir_nb.geometry.masks import encode, regions_from_masks
 from matir_nb.results import SearchResult
-from matir_nb.types import Histogram, Hit, Provenance
+from matir_nb.types import Histogram, Provenance
 
 SIZE = (64, 48)
 PATIENCE_S = 10.0
@@ -35,7 +36,7 @@ def mask(row=0):
 
 def hit(row, image_id, score):
     region = encode(mask(row))
-    return Hit(
+    return bare_hit(
         rank=row + 1,
         image_id=image_id,
         path=image_id,
@@ -44,8 +45,12 @@ def hit(row, image_id, score):
         final_score=score,
         stage1_rank=(row * 7) % 1009 + 1,
         stage1_score=0.3 + score / 40,
+        best_region_id=0,
         best_region_score=0.31 + score / 50,
+        runner_up_score=0.21 + score / 50,
         whole_image_score=0.2 + score / 60,
+        null_percentile=(row * 61 % 257) / 2.57,
+        above_cut=score > 0,
         judge_rank=row + 1,
         p_relevant=1 / (1 + float(np.exp(-score))),
         logit=score,

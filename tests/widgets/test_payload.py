@@ -8,10 +8,10 @@ import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery, words_of
 from PIL import Image
 
-from matir_nb.engine import open_engine
 from matir_nb.errors import ConfigError
 from matir_nb.geometry.masks import decode
 from matir_nb.index.build import build
+from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 from matir_nb.scenes.draw import draw_gallery
 from matir_nb.types import MaskRLE
@@ -164,7 +164,7 @@ def test_the_inspector_gets_every_number_of_the_hit(result):
     assert buffers == []
     assert json.loads(json.dumps(body)) is not None
     assert body["final_score"] == hit.final_score
-    assert sum(t["value"] for t in body["final_terms"]) == pytest.approx(hit.final_score, abs=1e-5)
+    assert sum(e["contribution"] for e in body["ledger"]) == pytest.approx(hit.final_score)
     assert sum(t["value"] for t in body["stage1_terms"]) == pytest.approx(hit.stage1_score)
     assert body["judge"]["answer"] == hit.answer
     assert body["ranks"] == {"stage1": hit.stage1_rank, "judge": hit.judge_rank, "final": 1}
@@ -173,6 +173,42 @@ def test_the_inspector_gets_every_number_of_the_hit(result):
     assert chosen["box_iou"] == max(region["box_iou"] for region in body["regions"])
     assert (mask_of(chosen["mask"]) == decode(hit.mask)).all()
     assert body["mask"] is None
+
+
+def test_the_inspector_gets_the_ledger_and_the_gap(result):
+    for hit in result.hits:
+        body, _ = payload.inspect(result, hit.rank - 1, 64)
+        contributions = [entry["contribution"] for entry in body["ledger"]]
+        assert sum(contributions) == pytest.approx(hit.final_score, abs=1e-6)
+        assert {entry["stage"] for entry in body["ledger"]} == {"retrieve", "judge", "align"}
+        below = result.hits[hit.rank] if hit.rank < N else None
+        assert body["gap"] == (None if below is None else hit.final_score - below.final_score)
+
+
+def test_the_inspector_gets_the_null_band_of_the_image(result):
+    hit = result.hits[0]
+    scores = result.source.null_scores_of(hit.image_id, result.query)
+    band = payload.inspect(result, 0, 64)[0]["null_band"]
+    assert band["n_phrases"] == len(scores)
+    assert band["percentile"] == hit.null_percentile
+    below = 100 * np.mean(scores < hit.stage1_score)
+    assert band["percentile"] == pytest.approx(below, abs=100 * np.mean(scores == hit.stage1_score))
+    assert band["quantiles"][3] == pytest.approx(np.median(scores), abs=1e-5)
+    assert band["quantiles"] == sorted(band["quantiles"])
+    assert len(band["quantiles"]) == 7
+
+
+def test_without_its_index_only_the_percentile_of_the_null_band_is_known(result):
+    bare = SearchResult(result.query, result.hits, result.provenance)
+    band = payload.inspect(bare, 0, 64)[0]["null_band"]
+    assert band["percentile"] == result.hits[0].null_percentile
+    assert band["quantiles"] == []
+    assert band["n_phrases"] == result.provenance.config["null_band"]["n_phrases"]
+
+
+def test_an_older_result_has_no_null_band(result):
+    hit = replace(result.hits[0], null_percentile=None)
+    assert payload.inspect(replace(result, hits=(hit,)), 0, 64)[0]["null_band"] is None
 
 
 def test_smaller_masks_cover_the_same_part_of_the_picture(result):
@@ -197,7 +233,7 @@ def test_a_result_without_its_index_has_numbers_and_says_what_is_missing(result)
     body, _ = payload.inspect(bare, 0, 512)
     assert body["regions"] == []
     assert "with_source" in body["notes"][0]
-    assert body["final_terms"]
+    assert body["ledger"]
     tile = payload.tiles(bare, [0], 64)[0]["tiles"][0]
     assert "with_source" in tile["error"]
 

@@ -8,11 +8,11 @@ import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery, words_of
 from stand_in import PATIENCE_S, FakeEngine, Page
 
-from matir_nb.engine import open_engine
 from matir_nb.errors import ConfigError, MatirError, QueryError
 from matir_nb.home import registered
 from matir_nb.home.settings import keep
 from matir_nb.index.build import build
+from matir_nb.opening import open_engine
 from matir_nb.widgets.search_box import MAX_HISTORY, SearchBox
 from matir_nb.widgets.table import result_id
 
@@ -326,7 +326,7 @@ def test_an_index_is_opened_when_first_searched_and_once(real, monkeypatch):
         opened.append(folder)
         return open_engine(folder, encoder=encoder, judge=OracleJudge(answers_with="box"))
 
-    monkeypatch.setattr("matir_nb.engine.open_engine", open_it)
+    monkeypatch.setattr("matir_nb.opening.open_engine", open_it)
     monkeypatch.setattr("matir_nb.engines.Engines._encoder", lambda *_args: encoder)
     box, page = box_of(None, indexes={"real": path})
     assert opened == []

@@ -15,7 +15,11 @@ export interface Bar {
   title: string;
   /** Why a value can be missing. */
   missing: string;
+  /** What else is to be said of a row's value. */
+  note?: (row: number) => string;
 }
+
+export const NOT_JUDGED = "not judged";
 
 /** The bars of the stages that found something in at least one hit. */
 export function barsOf(columns: Columns): Bar[] {
@@ -31,6 +35,7 @@ export function barsOf(columns: Columns): Bar[] {
       range: { low: low - (high - low) / 20, high },
       title: `stage 1: cosine; the bar goes from ${score(low)} to ${score(high)}, as in this result`,
       missing: "",
+      note: (row) => neutral(columns.null_percentile[row] ?? null),
     },
     {
       name: "p",
@@ -38,7 +43,7 @@ export function barsOf(columns: Columns): Bar[] {
       values: columns.p_relevant,
       range: unit,
       title: "p: the judge's probability that the image shows the query",
-      missing: "not judged",
+      missing: NOT_JUDGED,
     },
     {
       name: "IoU",
@@ -50,4 +55,10 @@ export function barsOf(columns: Columns): Bar[] {
     },
   ];
   return bars.filter(({ values }) => values.some((value) => value !== null));
+}
+
+/** Where a score stands among those that neutral phrases have in the same image. */
+function neutral(percentile: number | null): string {
+  if (percentile === null) return "";
+  return `; higher than ${percentile} % of neutral phrases in this image`;
 }

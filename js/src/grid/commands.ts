@@ -20,6 +20,7 @@ export class Commands {
     private readonly session: Session,
     private readonly tiles: TileWindow,
     private readonly toolbar: Toolbar,
+    private readonly foot: { judge(): void },
   ) {
     tiles.el.addEventListener("keydown", (event) => this.#onKey(event));
     tiles.el.addEventListener("click", (event) => this.#onClick(event));
@@ -126,6 +127,7 @@ export class Commands {
       smaller: () => this.#resize(1 / RESIZE),
       inspector: () => togglePanel(session, "inspector"),
       flow: () => togglePanel(session, "flow"),
+      judge: () => this.foot.judge(),
       help: () => this.toolbar.toggleHelp(),
     };
     if (command === "close" && !this.toolbar.isHelpOpen() && session.get("panel") === "") {

@@ -9,12 +9,14 @@ import { freshId } from "../ids";
 import { onAny } from "../listeners";
 import { countMarks, MARKS } from "../marks";
 import { noticeBar } from "../notices";
-import { countsText, rowsOf } from "../order";
+import { aboveCut, CHOICE, countsText, rowsOf } from "../order";
 import { RAMP } from "../palette";
 import type { Session, View } from "../session";
 import { Commands } from "./commands";
+import { createFoot, type Foot } from "./foot";
 import type { Stretch } from "./layout";
 import { createPanel, type Panels } from "./panel";
+import { SeenReport } from "./sight";
 import { createToolbar } from "./toolbar";
 import { TileWindow } from "./window";
 
@@ -40,6 +42,7 @@ class Grid implements View {
   });
   readonly #counts = h("div", { class: "matir-counts", role: "status" });
   readonly #picks = h("div", { class: "matir-counts", role: "status" });
+  readonly #cut = h("div", { class: "matir-counts" });
   readonly #empty = h("div", { class: "matir-empty" });
   readonly #noPictures = h(
     "p",
@@ -49,6 +52,8 @@ class Grid implements View {
     " shows them.",
   );
   readonly #tiles: TileWindow;
+  readonly #foot: Foot;
+  readonly #seen: SeenReport;
   readonly #parts: View[];
   readonly #stops: (() => void)[];
   #rest: ReturnType<typeof setTimeout> | undefined;
@@ -58,12 +63,19 @@ class Grid implements View {
     panels: Panels,
   ) {
     const id = freshId("grid");
-    this.#tiles = new TileWindow(session, id, (seen) => this.#say(seen));
+    this.#seen = new SeenReport(session);
+    this.#tiles = new TileWindow(
+      session,
+      id,
+      (seen) => this.#say(seen),
+      (rows) => this.#look(rows),
+    );
+    this.#foot = createFoot(session, () => this.#tiles.looked);
     const toolbar = createToolbar(session, id);
     const panel = createPanel(session, panels, () => this.#focus());
     const notices = noticeBar(session);
-    this.#parts = [toolbar, panel, notices];
-    const commands = new Commands(session, this.#tiles, toolbar);
+    this.#parts = [toolbar, panel, notices, this.#foot];
+    const commands = new Commands(session, this.#tiles, toolbar, this.#foot);
     this.el = h(
       "div",
       { class: "matir matir-grid", "data-lm-suppress-shortcuts": true },
@@ -73,6 +85,7 @@ class Grid implements View {
         { class: "matir-head" },
         this.#title,
         this.#counts,
+        this.#cut,
         this.#picks,
         legend(),
         toolbar.buttons,
@@ -82,7 +95,7 @@ class Grid implements View {
       h(
         "div",
         { class: "matir-body" },
-        h("div", { class: "matir-main" }, this.#tiles.el, this.#empty),
+        h("div", { class: "matir-main" }, this.#tiles.el, this.#empty, this.#foot.el),
         panel.el,
       ),
     );
@@ -103,6 +116,7 @@ class Grid implements View {
   destroy(): void {
     for (const stop of this.#stops) stop();
     for (const part of this.#parts) part.destroy();
+    this.#seen.destroy();
     this.#tiles.destroy();
     clearTimeout(this.#rest);
     this.el.remove();
@@ -112,7 +126,7 @@ class Grid implements View {
     const { session } = this;
     return [
       onAny(session, ["result"], () => this.#showResult()),
-      onAny(session, ["order", "min_score", "hide_abstained"], () => this.#showRows(true)),
+      onAny(session, CHOICE, () => this.#showRows(true)),
       onAny(session, ["tile_px", "labels"], () => {
         this.#showLook();
         this.#tiles.relayout();
@@ -153,19 +167,41 @@ class Grid implements View {
   #showResult(): void {
     const { result } = this.session;
     this.#title.textContent = result === null ? "No search yet" : result.query;
-    this.#tiles.showTable(result);
+    this.#seen.start(result?.id ?? "");
+    const goesOn = this.#tiles.showTable(result);
     this.#noPictures.hidden = result?.has_pictures !== false;
-    this.#showRows(false);
+    this.#showCut();
+    const risen = this.#showRows(goesOn);
+    this.#foot.sayRisen(goesOn ? risen.length : 0, () => {
+      const id = result?.columns.image_id[risen[0] ?? -1];
+      if (id !== undefined) this.session.set("current", id);
+      this.#focus();
+    });
     this.#showStates();
   }
 
-  #showRows(glide: boolean): void {
+  #look(rows: number[]): void {
+    this.#seen.add(rows);
+    this.#foot.look();
+  }
+
+  #showCut(): void {
+    const columns = this.session.result?.columns;
+    const n = columns === undefined ? null : aboveCut(columns);
+    this.#cut.hidden = n === null;
+    const kept = h("b", { class: "matir-pill" }, count(n));
+    replace(this.#cut, kept, ` of ${count(columns?.image_id.length ?? 0)} above the cut`);
+  }
+
+  /** Returns the rows that went up and out of sight. */
+  #showRows(glide: boolean): number[] {
     this.#showLook();
     const rows = rowsOf(this.session);
     this.#tiles.el.hidden = rows.length === 0;
     this.#empty.hidden = rows.length > 0;
-    this.#tiles.showRows(rows, glide);
+    const risen = this.#tiles.showRows(rows, glide);
     if (rows.length === 0) this.#showEmpty();
+    return risen;
   }
 
   #showEmpty(): void {
@@ -182,6 +218,7 @@ class Grid implements View {
     const showAll = (): void => {
       this.session.set("min_score", null);
       this.session.set("hide_abstained", false);
+      this.session.set("only_above_cut", false);
       this.#focus();
     };
     replace(

@@ -17,6 +17,7 @@ export type Command =
   | "smaller"
   | "inspector"
   | "flow"
+  | "judge"
   | "help";
 export type Action =
   | { kind: "command"; command: Command }
@@ -46,6 +47,7 @@ const COMMANDS: Record<string, Command> = {
   "-": "smaller",
   i: "inspector",
   f: "flow",
+  j: "judge",
   "?": "help",
 };
 
@@ -63,6 +65,7 @@ export const KEY_HELP: readonly (readonly [keys: string, does: string])[] = [
   ["1 · 2", "stage-1 order · final order"],
   ["+ · −", "larger or smaller tiles"],
   ["i · f", "inspector · flow"],
+  ["j", "judge more"],
 ];
 
 /** What a key does; null = it is none of ours and stays the host's. */

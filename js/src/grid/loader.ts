@@ -91,15 +91,35 @@ export class TileLoader {
     this.want(this.#wanted);
   }
 
+  /**
+   * The same result further judged: pictures stay under their new rows (undefined = gone); those
+   * whose masks have changed are asked for again, and shown until then.
+   */
+  rename(rowOf: (row: number) => number | undefined, hasChanged: (row: number) => boolean): void {
+    this.#stop();
+    this.#pictures.rename((row, picture) => {
+      if (picture.canRetry) return undefined;
+      if (hasChanged(row) || this.#failed.has(row)) {
+        Object.assign(picture, { side: 0, regions: false });
+      }
+      return rowOf(row);
+    });
+    this.#failed.clear();
+  }
+
   /** Forget everything: there is another result, or the view goes. */
   clear(): void {
+    this.#stop();
+    this.#failed.clear();
+    this.#pictures.clear();
+  }
+
+  #stop(): void {
     clearTimeout(this.#timer);
     this.#wanted = NOTHING;
     this.#askedAt = Number.NEGATIVE_INFINITY;
     for (const batch of this.#batches) batch.abort.abort();
     this.#batches.clear();
-    this.#failed.clear();
-    this.#pictures.clear();
   }
 
   #ask(): void {

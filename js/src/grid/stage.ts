@@ -94,6 +94,18 @@ export class Stage {
     this.#glide = setTimeout(() => this.#finishGlide(), GLIDE_MS + 60);
   }
 
+  /** The same tiles under other rows; those without one (undefined) go with the next order. */
+  rename(rowOf: (row: number) => number | undefined): void {
+    this.#finishGlide();
+    const old = [...this.#tiles.values()];
+    this.#tiles.clear();
+    old.forEach((tile, i) => {
+      tile.row = rowOf(tile.row) ?? -1 - i;
+      tile.el.dataset.row = String(tile.row);
+      this.#tiles.set(tile.row, tile);
+    });
+  }
+
   /** Forget what the tiles show. */
   clear(): void {
     this.#finishGlide();

@@ -3,10 +3,11 @@
 import { h, replace, setAttribute } from "../dom";
 import { count, score } from "../format";
 import { signOf } from "../marks";
+import { isUnjudged } from "../order";
 import { position } from "../palette";
 import type { Columns, MarkName, Tile } from "../protocol";
 import { badgeOf, fileName, labelOf, moveOf, splitName } from "../words";
-import type { Bar } from "./bars";
+import { type Bar, NOT_JUDGED } from "./bars";
 import { frameOf, type Place } from "./layout";
 import type { Picture } from "./loader";
 import { type Look, paint, type Shapes, shapesOf } from "./overlay";
@@ -76,16 +77,25 @@ export class TileNode {
 
   /** Show another hit; its picture comes with `showPicture`. */
   showRow(row: number, columns: Columns, bars: readonly Bar[], aspect: number): void {
+    this.showTexts(row, columns, bars, aspect);
+    this.#picture = undefined;
+    this.#forgetPicture();
+  }
+
+  /** Show what the table says of a hit whose picture stays. */
+  showTexts(row: number, columns: Columns, bars: readonly Bar[], aspect: number): void {
     this.row = row;
     this.el.dataset.row = String(row);
     this.#showFrame(columns, aspect);
     this.#showNames(columns);
     const badge = badgeOf(columns, row);
-    this.#badge.textContent = badge;
-    this.#badge.hidden = badge === "";
+    // with labels the bars say it
+    const isQuiet = badge === "" && isUnjudged(columns, row);
+    this.#badge.textContent = isQuiet ? NOT_JUDGED : badge;
+    this.#badge.hidden = !isQuiet && badge === "";
+    this.#badge.classList.toggle("matir-quiet", isQuiet);
+    this.el.classList.toggle("matir-kept", columns.above_cut[row] === 1);
     replace(this.#bars, ...bars.map((bar) => barOf(bar, row)));
-    this.#picture = undefined;
-    this.#forgetPicture();
   }
 
   showState(columns: Columns, { mark, isSelected, isCurrent }: TileState): void {
@@ -195,11 +205,17 @@ export class TileNode {
 
 function barOf(bar: Bar, row: number): HTMLElement {
   const value = bar.values[row] ?? null;
+  const title = value === null ? bar.missing : `${bar.title}${bar.note?.(row) ?? ""}`;
+  const attributes = { class: "matir-bar", "data-kind": bar.kind, title };
+  const name = h("span", null, bar.name);
+  if (value === null && bar.missing === NOT_JUDGED) {
+    return h("div", attributes, name, h("em", null, NOT_JUDGED));
+  }
   const filled = value === null ? 0 : position(value, bar.range.low, bar.range.high);
   return h(
     "div",
-    { class: "matir-bar", "data-kind": bar.kind, title: value === null ? bar.missing : bar.title },
-    h("span", null, bar.name),
+    attributes,
+    name,
     h("i", null, h("i", { style: `width:${(100 * filled).toFixed(1)}%` })),
     h("span", null, score(value, 2)),
   );

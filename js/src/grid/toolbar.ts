@@ -4,6 +4,7 @@ import { type Control, checkbox, layerControls, segments, slider } from "../cont
 import { h, replace } from "../dom";
 import { score } from "../format";
 import { follow } from "../listeners";
+import { aboveCut } from "../order";
 import { position, type Range, rangeOf } from "../palette";
 import type { Session, View } from "../session";
 import { KEY_HELP } from "./keys";
@@ -28,6 +29,7 @@ export function createToolbar(session: Session, id: string): Toolbar {
     slider(session, "tile_px", "size", { ...TILE_PX, step: 8 }),
     minScore(session),
     checkbox(session, "hide_abstained", 'hide "not here"', "hits where the judge named no place"),
+    cutFilter(session),
   ];
   const el = h(
     "div",
@@ -75,6 +77,16 @@ function minScore(session: Session): Control {
     input.setAttribute("aria-valuetext", text);
   };
   return { el, stop: follow(session, ["min_score", "result"], show) };
+}
+
+/** Shown where the query has a cut. */
+function cutFilter(session: Session): Control {
+  const words = "hide hits below the query's own cut";
+  const { el, stop } = checkbox(session, "only_above_cut", "only above the cut", words);
+  const ends = follow(session, ["result"], () => {
+    el.hidden = session.result === null || aboveCut(session.result.columns) === null;
+  });
+  return { el, stop: () => [stop, ends].map((end) => end()) };
 }
 
 /** The least score shown at this part (0 to 1) of the slider; the best hit always stays. */

@@ -4,7 +4,7 @@ import { h, setAttribute } from "../dom";
 import { markOf } from "../marks";
 import { positionsOf } from "../order";
 import { maskColour } from "../palette";
-import type { ResultTable } from "../protocol";
+import type { Columns, ResultTable } from "../protocol";
 import type { Session } from "../session";
 import { type Bar, barsOf } from "./bars";
 import {
@@ -21,6 +21,7 @@ import {
 } from "./layout";
 import { TileLoader } from "./loader";
 import { Painter } from "./painter";
+import { Sight } from "./sight";
 import { type Scene, Stage } from "./stage";
 import type { TileNode } from "./tile";
 
@@ -30,12 +31,15 @@ const COMPACT = 150;
 const CAPTION = { line: 32, bar: 15 };
 const DEFAULT_VIEWPORT = 720;
 const CALM_MS = 120;
+/** With other values in these, a hit has another mask or box. */
+const MASK_COLUMNS = ["p_relevant", "has_mask", "abstained", "align_iou"] as const;
 
 export class TileWindow {
   readonly #content = h("div", { class: "matir-content", role: "presentation" });
   readonly el: HTMLElement;
   readonly #loader: TileLoader;
   readonly #stage: Stage;
+  readonly #sight: Sight;
   readonly #painter = new Painter((tile) => this.#paint(tile));
   readonly #watchSize = new ResizeObserver(() => this.relayout());
   readonly #watchSight = new IntersectionObserver((entries) => {
@@ -54,6 +58,8 @@ export class TileWindow {
     id: string,
     /** Called when other hits can be seen. */
     private readonly onSeen: (seen: Stretch) => void,
+    /** Called with rows that have been on the screen for a while. */
+    onLooked: (rows: number[]) => void,
   ) {
     this.el = h(
       "div",
@@ -68,6 +74,7 @@ export class TileWindow {
     );
     this.#loader = new TileLoader(session, (rows) => this.#showPictures(rows));
     this.#stage = new Stage(this.#content, id, (tile, row) => this.#fill(tile, row));
+    this.#sight = new Sight((tile) => this.#stage.tile(tile.row) === tile, onLooked);
     this.#scene = this.#sceneOf([], new Int32Array(0));
     this.#watchSize.observe(this.el);
     this.#watchSight.observe(this.el);
@@ -82,24 +89,68 @@ export class TileWindow {
   get rowsOfPage(): number {
     return Math.floor(this.#scene.viewport / (this.layout.tile.height || 1));
   }
+  /** The rows that are looked at. */
+  get looked(): number[] {
+    return this.#sight.rows;
+  }
   positionOf(row: number): number {
     return this.#scene.positions[row] ?? -1;
   }
 
-  /** Show another result from its top; `showRows` follows. */
-  showTable(table: ResultTable | null): void {
+  /**
+   * Show another result from its top, or (true) the same one further judged, whose hits stay
+   * where they are until `showRows` follows.
+   */
+  showTable(table: ResultTable | null): boolean {
+    const before = this.#table;
     this.#table = table;
-    this.#loader.clear();
-    this.#stage.clear();
-    this.el.scrollTop = 0;
-    if (table === null) return;
+    this.#sight.clear();
+    const goesOn = table !== null && before !== null && isFurther(table, before);
+    if (goesOn) this.#rename(before.columns, table.columns);
+    else {
+      this.#loader.clear();
+      this.#stage.clear();
+      this.el.scrollTop = 0;
+    }
+    if (table === null) return false;
     this.#bars = barsOf(table.columns);
     this.#aspect = aspectOf(table.columns.width, table.columns.height);
     setAttribute(this.el, "aria-label", `Hits for ${table.query}`);
+    for (const tile of goesOn ? this.#stage.tiles : []) {
+      if (tile.row >= 0) tile.showTexts(tile.row, table.columns, this.#bars, this.#aspect);
+    }
+    return goesOn;
   }
 
-  /** Show these rows in this order. */
-  showRows(rows: readonly number[], glide: boolean): void {
+  /** Bring what is kept by row to the rows of another table. */
+  #rename(before: Columns, columns: Columns): void {
+    const rows = new Map(columns.image_id.map((id, row) => [id, row]));
+    const rowOf = (row: number): number | undefined => rows.get(before.image_id[row] ?? "");
+    const hasChanged = (row: number): boolean => {
+      const other = rowOf(row) ?? -1;
+      return MASK_COLUMNS.some((name) => before[name][row] !== columns[name][other]);
+    };
+    this.#loader.rename(rowOf, hasChanged);
+    this.#stage.rename(rowOf);
+    const positions = new Int32Array(columns.image_id.length).fill(-1);
+    this.#scene.rows.forEach((row, position) => {
+      const now = rowOf(row);
+      if (now !== undefined) positions[now] = position;
+    });
+    this.#scene = { ...this.#scene, positions };
+  }
+
+  /** Rows that stand above what can be seen, but did not in the positions of before. */
+  #risen(before: Scene): number[] {
+    const { first } = this.#stage.visible;
+    return this.rows.slice(0, first).filter((row) => {
+      const position = before.positions[row] ?? -1;
+      return position < 0 || position >= first;
+    });
+  }
+
+  /** Show these rows in this order; returns those that went up and out of sight. */
+  showRows(rows: readonly number[], glide: boolean): number[] {
     const before = this.#scene;
     const n = this.#table?.columns.image_id.length ?? 0;
     this.#scene = this.#sceneOf(rows, positionsOf(rows, n));
@@ -108,6 +159,7 @@ export class TileWindow {
     if (glide && !isCalm && this.#scene.viewport > 0) this.#stage.glide(before, this.#scene);
     else this.#stage.show(this.#scene);
     this.#afterShow();
+    return this.#risen(before);
   }
 
   /** Lay out again, with what is looked at in its place: the size has changed. */
@@ -165,6 +217,7 @@ export class TileWindow {
     cancelAnimationFrame(this.#frame);
     clearTimeout(this.#calm);
     this.#painter.destroy();
+    this.#sight.destroy();
     this.#stage.destroy();
     this.#loader.clear();
   }
@@ -187,6 +240,7 @@ export class TileWindow {
   #afterShow(): void {
     this.#showCurrent();
     this.#want();
+    this.#sight.update();
     if (this.#scene.viewport > 0) this.onSeen(this.#stage.visible);
   }
 
@@ -221,6 +275,7 @@ export class TileWindow {
     const columns = this.#table?.columns;
     if (columns === undefined) return;
     tile.showRow(row, columns, this.#bars, this.#aspect);
+    this.#sight.add(tile);
     this.#showState(tile);
     this.#showPicture(tile);
   }
@@ -287,4 +342,9 @@ export class TileWindow {
       colour: maskColour(this.el),
     });
   }
+}
+
+/** Whether `table` is what the same search gave, with more or fewer hits judged. */
+function isFurther(table: ResultTable, before: ResultTable): boolean {
+  return table.query === before.query && table.n_images === before.n_images;
 }

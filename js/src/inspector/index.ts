@@ -10,20 +10,25 @@ import { score } from "../format";
 import { onAny } from "../listeners";
 import { markOfKey, setMark } from "../marks";
 import { noticeBar } from "../notices";
-import { neighbours, rowsOf } from "../order";
-import type { ResultTable } from "../protocol";
+import { CHOICE, neighbours, rowsOf } from "../order";
+import type { OccludeReply, ResultTable, WhyReply, WordsReply } from "../protocol";
 import type { Session, View } from "../session";
 import { fileName } from "../words";
+import type { Answered } from "./answered";
+import { painted } from "./diverging";
 import { Header } from "./header";
 import { judgedInTable, judgeSection } from "./judge";
-import { Loader } from "./load";
-import type { Pointing } from "./marks_of";
+import { ledgerSection, stage1Section } from "./ledger";
+import { Loader, type Question } from "./load";
+import { NOTHING, type Pointing } from "./marks_of";
+import { Occlusion } from "./occlusion";
 import { PictureView } from "./picture";
 import { Readout } from "./readout";
 import { RegionTable } from "./region_table";
 import type { Detail } from "./shapes";
-import { termSection } from "./term_bars";
 import { Toolbar } from "./toolbar";
+import { Why } from "./why";
+import { type Contribution, Words } from "./words";
 
 export function createInspector(session: Session): View {
   return new Inspector(session);
@@ -39,11 +44,19 @@ class Inspector implements View {
   readonly #toolbar: Toolbar;
   readonly #readout = new Readout();
   readonly #table = new RegionTable((change) => this.#point(change));
+  readonly #occlusion = new Occlusion(() => this.#turnOut());
+  readonly #why = new Why(() => this.#render());
+  readonly #words = new Words({
+    paint: () => this.#paint(),
+    point: (hovered) => this.#point({ hovered }),
+    wanted: () => this.#retry(),
+  });
   readonly #facts = h("div", { class: "matir-facts" });
   readonly #empty = h("p", { class: "matir-hint", role: "status" });
   readonly #body: HTMLElement;
   readonly #ends: (() => void)[];
-  #pointing: Pointing = { hovered: null, pinned: null };
+  #pointing = NOTHING;
+  #word: Contribution | null = null;
   #result: ResultTable | null = null;
   #row = -1;
   #detail: Detail | undefined;
@@ -62,7 +75,7 @@ class Inspector implements View {
     this.#body = h(
       "div",
       { class: "matir-inspector-body" },
-      h("div", null, this.#toolbar.el, this.#picture.el, this.#readout.el),
+      h("div", null, this.#toolbar.el, this.#picture.el, this.#readout.el, this.#occlusion.el),
       this.#facts,
     );
     this.el = h(
@@ -92,7 +105,7 @@ class Inspector implements View {
 
   #watch(): (() => void)[] {
     const session = this.#session;
-    const shown = ["result", "current", "order", "min_score", "hide_abstained", "marks"] as const;
+    const shown = [...CHOICE, "result", "current", "marks"] as const;
     const layers = ["mask_mode", "boxes", "labels", "mask_opacity"] as const;
     return [
       onAny(session, shown, () => this.#follow()),
@@ -107,10 +120,14 @@ class Inspector implements View {
     const known = result?.columns.image_id.indexOf(this.#session.get("current")) ?? -1;
     const row = known < 0 ? (rowsOf(this.#session)[0] ?? 0) : known;
     const isOther = result?.id !== this.#result?.id;
-    if (isOther) this.#loader.clear();
+    if (isOther) {
+      this.#loader.clear();
+      this.#why.forget();
+      this.#words.forget();
+    }
     if (isOther || row !== this.#row) {
       this.#loader.retry();
-      this.#pointing = { hovered: null, pinned: null };
+      this.#pointing = NOTHING;
       this.#detail = undefined;
     }
     [this.#result, this.#row] = [result, row];
@@ -149,19 +166,39 @@ class Inspector implements View {
     else if (detail !== this.#detail) this.#showFacts(detail, result);
     if (hadFocus && !this.#facts.matches(":focus-within")) this.#picture.focus();
     this.#detail = detail;
-    this.#readout.show(detail);
-    this.#point({});
+    this.#explain();
+    this.#paint();
     this.#ask();
   }
 
+  /** Show what is known of the questions that are open, and ask the others. */
+  #explain(): void {
+    const [detail, result, row] = [this.#detail, this.#result, this.#row];
+    if (!detail || !result) return;
+    this.#why.about(row, result, detail.gap);
+    if (this.#why.isOpen) {
+      this.#why.show(this.#answered<WhyReply>({ kind: "why", row, other: this.#why.other }));
+    }
+    if (this.#words.isOpen)
+      this.#words.show(detail, this.#answered<WordsReply>({ kind: "words", row }));
+  }
+
+  #answered<Body>(question: Question): Answered<Body> {
+    if (this.#picture.isLaidOut) this.#loader.ask(question);
+    return this.#loader.answered<Body>(question);
+  }
+
   #showFacts(detail: Detail, result: ResultTable): void {
+    const isAboveCut = result.columns.above_cut[this.#row] ?? null;
     this.#table.show(detail);
     const notes = detail.notes.map((note) => h("li", null, note));
     replace(
       this.#facts,
+      this.#words.el,
       judgeSection(detail.judge, result.n_judged),
       this.#table.el,
-      termSection(detail),
+      ledgerSection(detail, this.#why.el),
+      stage1Section(detail, isAboveCut === null ? null : isAboveCut === 1),
       notes.length > 0 &&
         h("section", { class: "matir-section" }, h("h3", null, "Notes"), h("ul", null, ...notes)),
     );
@@ -220,10 +257,57 @@ class Inspector implements View {
   }
 
   #point(change: Partial<Pointing>): void {
+    const { pinned } = this.#pointing;
     this.#pointing = { ...this.#pointing, ...change };
+    if (this.#pointing.pinned !== pinned) this.#putBack();
     this.#picture.point(this.#pointing);
     this.#table.mark(this.#pointing);
-    this.#readout.point(this.#detail, this.#pointing);
+    this.#readout.point(this.#detail, this.#pointing, this.#word);
+    this.#showOcclusion();
+  }
+
+  /** Show in the picture what the word pointed at adds to each region, or the regions as ever. */
+  #paint(): void {
+    const word = this.#detail ? this.#words.contribution : null;
+    const isSame = word?.adds === this.#word?.adds;
+    this.#word = word;
+    if (!isSame) this.#picture.paint(word?.adds.map((value) => painted(value, word.limit)) ?? null);
+    this.#readout.show(this.#detail, word);
+    this.#point({});
+  }
+
+  #without(region: number): Question {
+    return { kind: "occlude", row: this.#row, region };
+  }
+
+  /** Leave the pinned region out, or put it back. */
+  #turnOut(): void {
+    const { pinned, blanked } = this.#pointing;
+    if (pinned === null) return;
+    if (blanked === null) {
+      this.#loader.ask(this.#without(pinned));
+      this.#point({ blanked: pinned });
+    } else {
+      this.#putBack();
+      this.#point({});
+    }
+  }
+
+  #putBack(): void {
+    const { blanked } = this.#pointing;
+    if (blanked === null) return;
+    this.#loader.drop(this.#without(blanked));
+    this.#pointing = { ...this.#pointing, blanked: null };
+  }
+
+  #showOcclusion(): void {
+    const [detail, { pinned, blanked }] = [this.#detail, this.#pointing];
+    if (!detail || pinned === null) {
+      this.#occlusion.show(null);
+      return;
+    }
+    const answered = this.#loader.answered<OccludeReply>(this.#without(pinned));
+    this.#occlusion.show({ ...answered, detail, region: pinned, isOut: blanked !== null });
   }
 
   #go(row: number | null): void {
@@ -250,6 +334,7 @@ class Inspector implements View {
     if (imageId === undefined) return false;
     if (key === "[" || key === "]") this.#go(this.#neighbours[key === "[" ? 0 : 1]);
     else if (key === "Escape" && this.#pointing.pinned !== null) this.#point({ pinned: null });
+    else if (key === "Escape" && this.#words.unpin()) return true;
     else if (mark !== undefined) {
       const [, next] = this.#neighbours;
       setMark(this.#session, mark, [imageId]);

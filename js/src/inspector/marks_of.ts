@@ -7,10 +7,14 @@ import type { Detail } from "./shapes";
 export interface Pointing {
   hovered: number | null;
   pinned: number | null;
+  /** Left out: what the scores would be without it. */
+  blanked: number | null;
 }
 
+export const NOTHING: Pointing = { hovered: null, pinned: null, blanked: null };
+
 export interface Mark {
-  kind: "chosen" | "box" | "pinned" | "hovered";
+  kind: "blanked" | "chosen" | "box" | "pinned" | "hovered";
   /** Border in mask pixels; "" = it is `box` itself that is drawn. */
   d: string;
   /** Where the label stands, pixels of the picture; null = there is no place for one. */
@@ -21,7 +25,7 @@ export interface Mark {
 /** From the lowest to the topmost; a region is named once. */
 export function marksOf(
   detail: Pick<Detail, "shapes" | "ownPath" | "chosen" | "judged_box">,
-  { hovered, pinned }: Pointing,
+  { hovered, pinned, blanked }: Pointing,
   has: { masks: boolean; boxes: boolean },
 ): Mark[] {
   const marks: Mark[] = [];
@@ -29,6 +33,7 @@ export function marksOf(
     const shape = detail.shapes.find(({ region }) => region.id === id);
     if (shape) marks.push({ kind, d: shape.d, box: shape.region.box, text });
   };
+  add("blanked", blanked, "");
   if (has.masks) {
     add("chosen", detail.chosen, `chosen: region ${detail.chosen}`);
     if (detail.ownPath) marks.push({ kind: "chosen", d: detail.ownPath, box: null, text: "" });

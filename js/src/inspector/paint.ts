@@ -3,6 +3,7 @@
  * redraw is slow (many regions), the last drawing is moved and stretched until zooming pauses.
  */
 
+import type { Painted } from "./diverging";
 import type { Shape } from "./shapes";
 import { isInSight, type Placement } from "./zoom";
 
@@ -12,6 +13,8 @@ export interface Drawing {
   ratio: [number, number];
   /** 0 = outlines only. */
   fill: number;
+  /** Colours by region id in place of the shapes' own; null = those. */
+  looks: readonly Painted[] | null;
 }
 
 /** With more regions than this in sight, drawing waits until zooming pauses; lines are thin. */
@@ -46,7 +49,7 @@ export class Painter {
     clearTimeout(this.#timer);
   }
 
-  #draw({ shapes, ratio, fill }: Drawing, placement: Placement): void {
+  #draw({ shapes, ratio, fill, looks }: Drawing, placement: Placement): void {
     const canvas = this.#canvas;
     const { clientWidth, clientHeight } = canvas;
     const pixelRatio = window.devicePixelRatio || 1;
@@ -64,7 +67,7 @@ export class Painter {
     const [x, y] = [ratio[0] * scale, ratio[1] * scale];
     context.scale(pixelRatio, pixelRatio);
     context.transform(x, 0, 0, y, left, top);
-    paint(context, seen, { fill, unit: 1 / x, isThin: this.#isCrowded });
+    paint(context, seen, { fill, looks, unit: 1 / x, isThin: this.#isCrowded });
   }
 }
 
@@ -72,12 +75,20 @@ export class Painter {
 function paint(
   context: CanvasRenderingContext2D,
   shapes: readonly Shape[],
-  { fill, unit, isThin }: { fill: number; unit: number; isThin: boolean },
+  {
+    fill,
+    looks,
+    unit,
+    isThin,
+  }: Omit<Drawing, "shapes" | "ratio"> & { unit: number; isThin: boolean },
 ): void {
-  context.globalAlpha = fill;
+  const lookOf = ({ region, look }: Shape): Painted =>
+    looks?.[region.id] ?? { ...look, strength: 1 };
   if (fill) {
     for (const shape of [...shapes].sort((a, b) => b.region.area - a.region.area)) {
-      context.fillStyle = shape.look.colour;
+      const { colour, strength } = lookOf(shape);
+      context.globalAlpha = fill * strength;
+      context.fillStyle = colour;
       context.fill(shape.path(unit), "evenodd");
     }
   }
@@ -89,7 +100,8 @@ function paint(
   };
   for (const shape of shapes) {
     const path = shape.path(unit);
-    if (!isThin) line(path, shape.look.isDark ? "#fff" : "#000", 2.25, 0.4);
-    line(path, shape.look.colour, 1, 1);
+    const { colour, isDark } = lookOf(shape);
+    if (!isThin) line(path, isDark ? "#fff" : "#000", 2.25, 0.4);
+    line(path, colour, 1, 1);
   }
 }

@@ -4,11 +4,13 @@
  */
 
 import { h, replace, s, setAttribute } from "../dom";
+import { freshId } from "../ids";
 import { hit } from "../rle";
 import type { Session } from "../session";
+import type { Painted } from "./diverging";
 import { onGestures } from "./gestures";
 import type { Picture } from "./load";
-import { marksOf, type Pointing } from "./marks_of";
+import { marksOf, NOTHING, type Pointing } from "./marks_of";
 import { Painter } from "./paint";
 import { smallestAt } from "./regions";
 import type { Detail } from "./shapes";
@@ -48,6 +50,8 @@ const PAN = 48;
 const SHARPEN_AFTER = 200;
 /** Drawn pixels are shown as squares from this size on, CSS pixels. */
 const SQUARES = 3;
+/** Of masks that carry colours of their own, however faint masks are otherwise. */
+const CLEAR = 0.8;
 
 export class PictureView {
   readonly el: HTMLElement;
@@ -63,7 +67,9 @@ export class PictureView {
   });
   #zoom = FITTING;
   #shown: Shown | null = null;
-  #pointing: Pointing = { hovered: null, pinned: null };
+  readonly #hatch = freshId("hatch");
+  #pointing = NOTHING;
+  #looks: readonly Painted[] | null = null;
   #frames = 0;
   #timer = 0;
 
@@ -122,6 +128,13 @@ export class PictureView {
   point(pointing: Pointing): void {
     this.#pointing = pointing;
     this.#drawMarks();
+  }
+
+  /** Fill all regions with these colours, by region id; null = draw them as ever. */
+  paint(looks: readonly Painted[] | null): void {
+    if (looks === this.#looks) return;
+    this.#looks = looks;
+    this.draw();
   }
 
   /** "+", "-", "0" and, when the picture has the focus, the arrow keys; true = used. */
@@ -222,9 +235,11 @@ export class PictureView {
     style.imageRendering = isWhole && scale >= SQUARES ? "pixelated" : "";
     this.el.classList.toggle("matir-zoomed", this.#zoom.factor > 1);
     const mode = this.#session.get("mask_mode");
-    const fill = mode === "all" ? this.#session.get("mask_opacity") : 0;
-    const shapes = mode === "none" ? [] : (this.#shown.detail?.shapes ?? []);
-    this.#painter.show({ shapes, ratio: this.#unit, fill }, placement, isMoving);
+    const looks = this.#looks;
+    const opacity = this.#session.get("mask_opacity");
+    const fill = looks ? Math.max(opacity, CLEAR) : mode === "all" ? opacity : 0;
+    const shapes = mode === "none" && !looks ? [] : (this.#shown.detail?.shapes ?? []);
+    this.#painter.show({ shapes, ratio: this.#unit, fill, looks }, placement, isMoving);
     this.#drawMarks();
     this.#options.zoomed(scale * 100);
   }
@@ -246,6 +261,7 @@ export class PictureView {
           labels.push(tag(kind, text, left + box[0] * scale, top + box[d ? 1 : 3] * scale));
         }
         const [x, y] = d ? [scale * unitX, scale * unitY] : [scale, scale];
+        if (kind === "blanked") return this.#blank(d, left, top, x, y);
         const path = d || (box ? `M${box[0]} ${box[1]}H${box[2]}V${box[3]}H${box[0]}Z` : "");
         return s(
           "g",
@@ -256,9 +272,32 @@ export class PictureView {
         );
       },
     );
-    this.#marks.style.setProperty("--matir-fill", String(session.get("mask_opacity")));
+    const fill = this.#looks ? 0 : session.get("mask_opacity");
+    this.#marks.style.setProperty("--matir-fill", String(fill));
     replace(this.#marks, ...groups);
     replace(this.#labels, ...labels);
+  }
+
+  /** A region that is left out; its hatching stays as wide as it is while zooming. */
+  #blank(d: string, left: number, top: number, x: number, y: number): SVGElement {
+    const pattern = {
+      id: this.#hatch,
+      patternUnits: "userSpaceOnUse",
+      width: 10,
+      height: 10,
+      patternTransform: `scale(${1 / x} ${1 / y}) rotate(45)`,
+    };
+    return s(
+      "g",
+      { transform: `translate(${left} ${top}) scale(${x} ${y})`, class: "matir-blanked" },
+      s(
+        "pattern",
+        pattern,
+        s("rect", { width: 10, height: 10 }),
+        s("rect", { width: 4, height: 10 }),
+      ),
+      s("path", { d, style: `fill:url(#${this.#hatch})` }),
+    );
   }
 }
 

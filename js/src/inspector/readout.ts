@@ -1,11 +1,12 @@
 /** The line under the picture: the colour scale, and the numbers of the region pointed at. */
 
 import { h, replace } from "../dom";
-import { percent, score } from "../format";
+import { percent, score, signed } from "../format";
 import { RAMP, rangeOf } from "../palette";
 import type { Region } from "../protocol";
 import type { Pointing } from "./marks_of";
 import type { Detail } from "./shapes";
+import { type Contribution, scaleOf } from "./words";
 
 /** Share of the picture, "<0.1 %" for a speck. */
 export function areaText({ area }: Region, { width, height }: Detail): string {
@@ -22,8 +23,13 @@ export class Readout {
     this.el.append(this.#numbers, this.#legend);
   }
 
-  show(detail: Detail | undefined): void {
+  /** `word` = the picture shows what it adds. */
+  show(detail: Detail | undefined, word: Contribution | null): void {
     this.el.hidden = !detail?.regions.length;
+    if (word) {
+      replace(this.#legend, h("b", null, `“${word.text}”`), ...scaleOf(word.limit));
+      return;
+    }
     const range = rangeOf(detail?.regions.map((region) => region.score) ?? []);
     replace(
       this.#legend,
@@ -38,11 +44,18 @@ export class Readout {
     );
   }
 
-  point(detail: Detail | undefined, { hovered, pinned }: Pointing): void {
+  point(
+    detail: Detail | undefined,
+    { hovered, pinned }: Pointing,
+    word: Contribution | null,
+  ): void {
     const id = hovered ?? pinned ?? detail?.chosen ?? null;
     const shape = detail?.shapes.find(({ region }) => region.id === id);
     if (!detail || !shape) {
-      replace(this.#numbers, h("span", null, "Point at a region to read its numbers."));
+      replace(
+        this.#numbers,
+        h("span", null, "Point at a region to read its numbers; a click keeps it."),
+      );
       return;
     }
     const { region, look } = shape;
@@ -55,6 +68,7 @@ export class Readout {
       h("b", null, `region ${region.id}`),
       words.length > 0 && h("span", null, `(${words.join(", ")})`),
       number("stage 1", score(region.score)),
+      word && number(`“${word.text}” sets apart`, signed(word.adds[region.id])),
       number("predicted IoU", score(region.predicted_iou, 2)),
       number("stability", score(region.stability_score, 2)),
       number("area", areaText(region, detail)),

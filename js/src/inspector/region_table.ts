@@ -6,7 +6,7 @@
 import { h, replace, setAttribute } from "../dom";
 import { score } from "../format";
 import type { Region } from "../protocol";
-import type { Pointing } from "./marks_of";
+import { NOTHING, type Pointing } from "./marks_of";
 import { areaText } from "./readout";
 import { type SortKey, sortRegions } from "./regions";
 import type { Detail } from "./shapes";
@@ -27,7 +27,7 @@ export class RegionTable {
   #isReversed = false;
   #rows = new Map<number, HTMLTableRowElement>();
   #body = h("tbody");
-  #pointing: Pointing = { hovered: null, pinned: null };
+  #pointing = NOTHING;
 
   readonly #point: (change: Partial<Pointing>) => void;
 

@@ -1,75 +1,101 @@
-/** "Why this score": the terms of each score as bars that start where the last one ended. */
+/**
+ * Numbers that add up, as a table with bars: each starts where the last one ended. Lines can
+ * stand in groups; a fact is a line that adds nothing and has no bar.
+ */
 
 import { h } from "../dom";
 import { score, signed } from "../format";
-import type { InspectReply, Term } from "../protocol";
+import type { Stage } from "../protocol";
 import { type Bar, waterfall } from "./waterfall";
 
-const MEANING: Record<string, string> = {
-  "best region": "How well the best region fits the query, weighted",
-  "whole image": "How well the whole picture fits the query, weighted",
-  "whole image as only region": "There are no regions, so the picture counts as its only one",
-  "encoder bias": "What a cosine of 0 is worth: most pictures do not show the query",
-  judge: "The judge's log-odds, clipped and weighted; nothing where it did not look",
-  unexplained: "The terms above do not add up to the score",
-};
-
-export function termSection(detail: InspectReply): HTMLElement {
-  const { stage1_terms, stage1_score, final_terms, final_score } = detail;
-  const hasTerms = stage1_terms.length + final_terms.length > 0;
-  return h(
-    "section",
-    { class: "matir-section" },
-    h("h3", null, "Why this score"),
-    ...(hasTerms
-      ? [
-          bars("Stage 1: cosines, added", "stage-1 score", stage1_terms, stage1_score),
-          bars("Final: log-odds, added", "final score", final_terms, final_score),
-        ]
-      : [h("p", { class: "matir-hint" }, "The result does not say what its scores are made of.")]),
-  );
+export interface Line {
+  name: string;
+  /** What the name means. */
+  title?: string | undefined;
+  formula: string;
+  /** What it adds; null = a fact. */
+  value: number | null;
+  /** Whose colour the bar has; stage 1's by default. */
+  kind?: Stage;
+}
+export interface Group {
+  /** "" = the lines need no head. */
+  head: string;
+  lines: Line[];
 }
 
-function bars(caption: string, name: string, terms: readonly Term[], total: number): HTMLElement {
-  const layout = waterfall(terms, total);
-  const shown: [Term, Bar][] = terms.map((term, i) => [term, layout.bars[i] as Bar]);
-  if (layout.rest) {
-    const from = layout.bars.at(-1)?.to ?? layout.zero;
-    const rest = { name: "unexplained", formula: "", value: layout.rest };
-    shown.push([rest, { from, to: layout.total.to }]);
-  }
-  const line = (text: string, formula: string, value: string, bar: HTMLElement): HTMLElement =>
-    h(
-      "tr",
-      null,
-      h("th", { scope: "row", title: MEANING[text] }, text),
-      h("td", { class: "matir-formula" }, formula),
-      h("td", { class: "matir-term-cell" }, bar),
-      h("td", null, value),
-    );
+/** A table of `groups` whose values add up to `total`. */
+export function termTable(
+  caption: string,
+  totalName: string,
+  groups: readonly Group[],
+  total: number,
+): HTMLTableElement {
+  const summands = groups.flatMap(({ lines }) => lines).filter((line) => line.value !== null);
+  const layout = waterfall(
+    summands.map((line) => line.value as number),
+    total,
+  );
+  const places = new Map(summands.map((line, i) => [line, layout.bars[i] as Bar]));
+  const draw = (line: Line): HTMLElement => {
+    const place = places.get(line);
+    if (!place) return fact(line);
+    const value = line.value as number;
+    const kind = value < 0 ? "negative" : line.kind === "judge" ? "judge" : "stage1";
+    return summand(line, signed(value, layout.digits), bar(place, kind, layout.zero));
+  };
+  const rest = { name: "unexplained", title: UNEXPLAINED, formula: "" };
+  const end = { from: layout.bars.at(-1)?.to ?? layout.zero, to: layout.total.to };
   return h(
     "table",
     { class: "matir-terms" },
     h("caption", null, caption),
-    h(
-      "tbody",
-      null,
-      ...shown.map(([term, place]) => {
-        const value = signed(term.value, layout.digits);
-        return line(term.name, term.formula, value, bar(place, kindOf(term), layout.zero));
-      }),
+    ...groups.map(({ head, lines }) =>
+      h(
+        "tbody",
+        null,
+        head && h("tr", null, h("th", { scope: "rowgroup", colspan: 4 }, head)),
+        ...lines.map(draw),
+      ),
     ),
     h(
       "tfoot",
       null,
-      line(`= ${name}`, "", score(total, layout.digits), bar(layout.total, "total", layout.zero)),
+      layout.rest !== 0 &&
+        summand(rest, signed(layout.rest, layout.digits), bar(end, "negative", layout.zero)),
+      summand(
+        { name: `= ${totalName}`, formula: "" },
+        score(total, layout.digits),
+        bar(layout.total, "total", layout.zero),
+      ),
     ),
   );
 }
 
-function kindOf({ name, value }: Term): string {
-  if (value < 0) return "negative";
-  return name === "judge" ? "judge" : "stage1";
+const UNEXPLAINED = "The terms above do not add up to the score";
+
+function summand(
+  { name, title, formula }: Pick<Line, "name" | "title" | "formula">,
+  value: string,
+  bar: HTMLElement,
+): HTMLElement {
+  return h(
+    "tr",
+    null,
+    h("th", { scope: "row", title }, name),
+    h("td", { class: "matir-formula" }, formula),
+    h("td", { class: "matir-term-cell" }, bar),
+    h("td", null, value),
+  );
+}
+
+function fact({ name, title, formula }: Line): HTMLElement {
+  return h(
+    "tr",
+    { class: "matir-fact" },
+    h("th", { scope: "row", title }, name),
+    h("td", { class: "matir-formula", colspan: 3 }, formula),
+  );
 }
 
 function bar({ from, to }: Bar, kind: string, zero: number): HTMLElement {

@@ -3,8 +3,6 @@
  * decimals the shown numbers still add up. Knows no DOM.
  */
 
-import type { Term } from "../protocol";
-
 export interface Bar {
   /** Fractions (0 to 1) of the axis; `from` is where the sum stood before this term. */
   from: number;
@@ -26,26 +24,23 @@ const DIGITS = [3, 4, 5, 6];
 /** Relative to the largest term: scores are float32 in the index. */
 const ROUNDING = 1e-5;
 
-/** Lay out `terms` and their `total` on one axis that holds 0 and every partial sum. */
-export function waterfall(terms: readonly Term[], total: number): Waterfall {
+/** Lay out `values` and their `total` on one axis that holds 0 and every partial sum. */
+export function waterfall(values: readonly number[], total: number): Waterfall {
   const ends: number[] = [];
   let sum = 0;
-  for (const term of terms) {
-    sum += term.value;
+  for (const value of values) {
+    sum += value;
     ends.push(sum);
   }
   const low = Math.min(0, total, ...ends);
   const span = Math.max(0, total, ...ends) - low || 1;
   const at = (value: number): number => (value - low) / span;
-  const largest = Math.max(1e-3, Math.abs(total), ...terms.map((term) => Math.abs(term.value)));
+  const largest = Math.max(1e-3, Math.abs(total), ...values.map(Math.abs));
   return {
     bars: ends.map((end, i) => ({ from: at(ends[i - 1] ?? 0), to: at(end) })),
     total: { from: at(0), to: at(total) },
     zero: at(0),
-    digits: digitsFor(
-      terms.map((term) => term.value),
-      total,
-    ),
+    digits: digitsFor(values, total),
     rest: Math.abs(total - sum) <= largest * ROUNDING ? 0 : total - sum,
   };
 }

@@ -1,0 +1,201 @@
+"""One image of a result as the stages would see it without some of its regions.
+
+Its stage-1 score and rank follow from stored cosines. A judge is shown the picture with those
+regions blanked, and neither them nor their vectors; the other regions move up, so a judgement's
+region numbers are translated back (`judgement_of_image`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matir_nb.config import RetrieveConfig
+from matir_nb.errors import ConfigError, ShapeError
+from matir_nb.explain.ledger import hit_of
+from matir_nb.explain.words import source_of
+from matir_nb.geometry.boundary import grow
+from matir_nb.geometry.masks import decode, merge
+from matir_nb.index.store import Index
+from matir_nb.models.base import JudgeInput
+from matir_nb.results import SearchResult
+from matir_nb.stages.retrieve import Scan, best_regions, fuse, scan
+from matir_nb.types import Candidate, FloatArray, Judgement, MaskRLE, RGBImage
+
+RING = 0.1
+"""Width of the ring whose colour fills a blanked region; 1 = the square root of its area."""
+MIN_RING_PX = 2
+REGION_NUMBER = re.compile(r"\bregion (\d+)\b")
+RegionIds: TypeAlias = Sequence[int] | NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageScan:
+    """One image among all images of an index, as stage 1 scores them for one query.
+
+    Attributes:
+        image_id: of the index.
+        row: its row there.
+        cosines: (n,) float32 of the query with its regions, by region id.
+        found: the scores of all images.
+    """
+
+    image_id: str
+    row: int
+    cosines: FloatArray
+    found: Scan
+
+    @classmethod
+    def of(cls, result: SearchResult, rank: int) -> "ImageScan":
+        """Score all images for the query of `result`; show the hit at `rank`.
+
+        Raises:
+            ConfigError: no such rank, no source, or the result's options are not known.
+        """
+        hit, source = hit_of(result, rank), source_of(result, "occlusions")
+        if "retrieve" not in result.provenance.config:
+            message = "the result does not say how stage 1 weighed its cosines: search again"
+            raise ConfigError(message)
+        engine = source.engine()
+        config = RetrieveConfig(**result.provenance.config["retrieve"])
+        found = scan(result.query, engine.index, engine.encoder, config=config)
+        row = int(engine.index.rows_of([hit.image_id])[0])
+        first, end = engine.index.region_offsets[row : row + 2]
+        return cls(hit.image_id, row, found.region_scores[first:end], found)
+
+    @property
+    def stage1_score(self) -> float:
+        """Stage-1 score with all regions."""
+        return float(self.found.stage1_scores[self.row])
+
+    def best_first(self) -> list[int]:
+        """Return the region ids by cosine, best first; equal cosines by id."""
+        order: list[int] = np.argsort(-self.cosines, kind="stable").tolist()
+        return order
+
+    def score_without(self, gone: RegionIds) -> float:
+        """Return the stage-1 score without the regions `gone` (`stages.retrieve.fuse`)."""
+        best = np.delete(self.cosines, gone).max(initial=-np.inf)
+        whole = self.found.whole_image_scores[[self.row]]
+        return float(fuse(np.array([best], np.float32), whole, self.found.config)[0])
+
+    def rank_of(self, score: float) -> int:
+        """Return the image's rank among all once its score is `score`; equal ones by image id."""
+        return rank_of(score, self.row, self.found.stage1_scores, self.found.index.id_ranks)
+
+    def input_without(self, gone: RegionIds) -> JudgeInput:
+        """Return what a judge may look at: the blanked picture, the other regions, their vectors.
+
+        The picture is read and blanked when the judge loads it.
+        """
+        index: Index = self.found.index
+        ref, regions = index.ref_of(self.image_id), index.regions_of(self.image_id)
+        kept = np.setdiff1d(np.arange(len(regions)), gone)
+        load = partial(_blanked, index, self.image_id, regions.take(gone).masks)
+        return JudgeInput(
+            candidate=self._candidate(kept, self.score_without(gone)),
+            width=ref.width,
+            height=ref.height,
+            regions=regions.take(kept),
+            region_vectors=index.region_vectors_of(self.image_id)[kept],
+            load_image=load,
+        )
+
+    def _candidate(self, kept: NDArray[np.intp], score: float) -> Candidate:
+        ids, cosines = best_regions(self.cosines[kept], self.found.config.m_regions)
+        return Candidate(
+            image_id=self.image_id,
+            stage1_rank=self.rank_of(score),
+            stage1_score=score,
+            best_region_score=float(cosines[0]) if len(cosines) else None,
+            whole_image_score=float(self.found.whole_image_scores[self.row]),
+            region_ids=ids,
+            region_scores=cosines,
+        )
+
+
+def rank_of(
+    score: float, row: int, scores: NDArray[np.floating], id_ranks: NDArray[np.int64]
+) -> int:
+    """Return the rank that the image of `row` would have with another score; 1 = best.
+
+    Args:
+        score: of that image.
+        row: its row.
+        scores: (images,) of all images.
+        id_ranks: (images,) place of each image by id, which settles equal scores.
+
+    >>> rank_of(2.0, 0, np.array([3.0, 2.0, 1.0]), np.array([1, 0, 2]))
+    2
+    """
+    ahead = (scores > score) | ((scores == score) & (id_ranks < id_ranks[row]))
+    ahead[row] = False
+    return int(ahead.sum()) + 1
+
+
+def ask_again(result: SearchResult, inputs: Sequence[JudgeInput]) -> list[Judgement]:
+    """Return what the judge behind `result` says of each of `inputs`; nothing is remembered.
+
+    Raises:
+        ConfigError: there is no judge.
+    """
+    judge = source_of(result, "occlusions").engine().judge_of(result)
+    chunk_size = result.provenance.config["judging"]["chunk_size"]
+    told: list[Judgement] = []
+    for start in range(0, len(inputs), chunk_size):
+        told += judge.judge(result.query, inputs[start : start + chunk_size])
+    if len(told) != len(inputs):
+        message = f"judge {judge.model_id!r}: expected {len(inputs)} judgements, got {len(told)}"
+        raise ShapeError(message)
+    return told
+
+
+def judgement_of_image(judgement: Judgement, *, gone: int) -> Judgement:
+    """Return a judgement made without region `gone`, its region numbers being the image's own.
+
+    Numbers in the words, too, where a judge writes "region 3"; letters of a judge's own list stay.
+
+    >>> told = Judgement("a.png", 0.9, 2.2, None, 3, "yes: region 3 is red, region 0 is not")
+    >>> own = judgement_of_image(told, gone=1)
+    >>> own.region_id, own.answer
+    (4, 'yes: region 4 is red, region 0 is not')
+    """
+
+    def own(row: int) -> int:
+        return row + (row >= gone)
+
+    region_id = judgement.region_id
+    return replace(
+        judgement,
+        region_id=None if region_id is None else own(region_id),
+        answer=REGION_NUMBER.sub(lambda found: f"region {own(int(found[1]))}", judgement.answer),
+    )
+
+
+def blank(image: RGBImage, mask: MaskRLE) -> RGBImage:
+    """Return the picture with the mask's pixels in the mean colour of the ring around it.
+
+    The ring is as wide as `RING` says; a mask without surroundings gets the picture's mean.
+
+    >>> from matir_nb.geometry.masks import encode
+    >>> image = np.zeros((1, 3, 3), np.uint8)
+    >>> image[0, :, 0] = 90, 200, 50
+    >>> blank(image, encode([[False, True, False]]))[0, :, 0].tolist()
+    [90, 70, 50]
+    """
+    inside = decode(mask)
+    reach = max(MIN_RING_PX, round(RING * float(inside.sum()) ** 0.5))
+    ring = grow(inside, reach) & ~inside
+    around = image[ring] if ring.any() else image.reshape(-1, 3)
+    blanked = image.copy()
+    blanked[inside] = np.round(around.mean(axis=0)).astype(np.uint8)
+    return blanked
+
+
+def _blanked(index: Index, image_id: str, masks: Sequence[MaskRLE]) -> RGBImage:
+    image = index.load_image(image_id)
+    return blank(image, merge(masks)) if masks else image

@@ -1,0 +1,77 @@
+"""A hit as a row of a table, and back: `HIT_SCHEMA`. This module knows no file and no index."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import polars as pl
+
+from matir_nb.types import BoxXYXY, Hit, MaskRLE
+
+BOX = pl.Array(pl.Float64, 4)
+STAGES = ("retrieve", "judge", "align")
+HIT_SCHEMA = pl.Schema(
+    {
+        "query": pl.String(),
+        "rank": pl.Int64(),
+        "image_id": pl.String(),
+        "path": pl.String(),
+        "width": pl.Int64(),
+        "height": pl.Int64(),
+        "final_score": pl.Float64(),
+        "stage1_rank": pl.Int64(),
+        "stage1_score": pl.Float64(),
+        "best_region_id": pl.Int64(),
+        "best_region_score": pl.Float64(),
+        "runner_up_score": pl.Float64(),
+        "whole_image_score": pl.Float64(),
+        "null_percentile": pl.Float64(),
+        "judge_rank": pl.Int64(),
+        "p_relevant": pl.Float64(),
+        "logit": pl.Float64(),
+        "answer": pl.String(),
+        "above_cut": pl.Boolean(),
+        "judged_box_xyxy": BOX,
+        "region_id": pl.Int64(),
+        "region_score": pl.Float64(),
+        "align_iou": pl.Float64(),
+        "box_xyxy": BOX,
+        "mask_height": pl.Int64(),
+        "mask_width": pl.Int64(),
+        "mask_counts": pl.Binary(),
+        **{f"seconds_{stage}": pl.Float64() for stage in STAGES},
+    }
+)
+"""Null = the stage did not run or found nothing; boxes are xyxy pixels, masks COCO RLE."""
+
+_PLAIN = tuple(f.name for f in fields(Hit) if f.name in HIT_SCHEMA and "box" not in f.name)
+
+
+def row_of(hit: Hit) -> dict[str, Any]:
+    """Return a hit's columns of `HIT_SCHEMA`."""
+    mask = hit.mask
+    return {name: getattr(hit, name) for name in _PLAIN} | {
+        "judged_box_xyxy": hit.judged_box_xyxy,
+        "box_xyxy": hit.box_xyxy,
+        "mask_height": None if mask is None else mask.size[0],
+        "mask_width": None if mask is None else mask.size[1],
+        "mask_counts": None if mask is None else mask.counts,
+    }
+
+
+def hit_of_row(row: Mapping[str, Any]) -> Hit:
+    """Return the hit whose columns are in `row`; of what a file lacks nothing is known."""
+    size = (row["mask_height"], row["mask_width"])
+    return Hit(
+        **{name: row[name] for name in _PLAIN},
+        judged_box_xyxy=_box(row["judged_box_xyxy"]),
+        box_xyxy=_box(row["box_xyxy"]),
+        mask=None if row["mask_counts"] is None else MaskRLE(size, row["mask_counts"]),
+    )
+
+
+def _box(values: list[float] | None) -> BoxXYXY | None:
+    if values is None:
+        return None
+    x0, y0, x1, y1 = values
+    return (x0, y0, x1, y1)
