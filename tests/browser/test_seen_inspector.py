@@ -10,7 +10,7 @@ from matir_nb.explain.ledger import difference_entries, entries
 from matir_nb.explain.null_band import quantiles
 from matir_nb.explain.occlusion import occlude
 from matir_nb.geometry.boxes import pairwise_iou
-from matir_nb.terms import stage1_terms
+from matir_nb.terms import signed, stage1_terms
 from matir_nb.widgets.grid import ResultGrid
 from matir_nb.widgets.inspector import Inspector
 
@@ -286,8 +286,7 @@ def test_the_keyboard_walks_words_and_regions(page, root, words, result, hit):
     best = int(matrix.base.argmax())
     cosine = matrix.word_alone[1][best]
     value = cosine - matrix.word_alone[1].mean()
-    said = f"sets region {best} apart by {value:+.3f}: its cosine is {cosine:+.3f}"
-    said = said.replace("-", "−")
+    said = f"sets region {best} apart by {signed(value, 3)}: its cosine is {signed(cosine, 3)}"
     expect(told).to_contain_text(f"“{matrix.words[1]}” {said}")
     expect(root.locator(".matir-lens .matir-mark-hovered")).to_have_count(1)
     page.keyboard.press("Space")
