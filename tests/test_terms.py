@@ -2,10 +2,9 @@ import math
 from dataclasses import replace
 
 import pytest
-from fakes import OracleEncoder, OracleMaskSource, bare_hit, scene_gallery
+from fakes import OracleEncoder, bare_hit, oracle_index
 
 from matir_nb.config import PRESETS, RetrieveConfig
-from matir_nb.index.build import build
 from matir_nb.opening import open_engine
 from matir_nb.terms import stage1_terms
 
@@ -16,11 +15,8 @@ HIT = bare_hit(stage1_score=0.2373, best_region_score=0.277, whole_image_score=-
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("terms")
-    scenes = scene_gallery(folder / "scenes", N)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
-    return folder / "i.matir", encoder
+    scenes, path = oracle_index(tmp_path_factory.mktemp("terms"), N)
+    return path, OracleEncoder(scenes)
 
 
 OPTIONS = [

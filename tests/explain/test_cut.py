@@ -3,7 +3,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, bare_hit, scene_gallery
+from fakes import (
+    OracleEncoder,
+    OracleJudge,
+    OracleMaskSource,
+    bare_hit,
+    oracle_index,
+)
 
 from matir_nb.config import CutConfig, preset_named
 from matir_nb.explain.cut import (
@@ -34,11 +40,7 @@ class Band:
 
 @pytest.fixture(scope="module")
 def scenes_and_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cut")
-    scenes = scene_gallery(folder / "scenes", N)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
-    return scenes, folder / "i.matir"
+    return oracle_index(tmp_path_factory.mktemp("cut"), N)
 
 
 @pytest.fixture
@@ -177,10 +179,8 @@ def test_a_query_that_nothing_answers_says_so(engine, scenes_and_path):
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_an_index_of_few_images_has_a_cut(tmp_path, n):
-    scenes = scene_gallery(tmp_path / "scenes", n)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(tmp_path / "scenes", tmp_path / "i.matir", masks=masks, encoder=encoder)
-    engine = open_engine(tmp_path / "i.matir", encoder=encoder, judge=OracleJudge())
+    scenes, path = oracle_index(tmp_path, n)
+    engine = open_engine(path, encoder=OracleEncoder(scenes), judge=OracleJudge())
     item = scenes[0].objects[0]
     result = engine.search(f"{item.colour} {item.shape} {item.texture} {item.size}")
     best = next(hit for hit in result if hit.image_id.startswith(scenes[0].scene_id))

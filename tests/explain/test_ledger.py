@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, bare_hit, scene_gallery
+from fakes import (
+    OracleEncoder,
+    OracleJudge,
+    bare_hit,
+    oracle_index,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,7 +28,6 @@ from matir_nb.explain.ledger import (
     gap,
     ledger,
 )
-from matir_nb.index.build import build
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 from matir_nb.types import Judgement, LogOdds, Provenance
@@ -87,11 +91,10 @@ class ScaledEncoder(OracleEncoder):
 def gallery(tmp_path_factory):
     """Return an index of scenes and of a picture without regions, and the scenes."""
     folder = tmp_path_factory.mktemp("ledger")
-    scenes = scene_gallery(folder / "scenes", N)
+    (folder / "scenes").mkdir()
     Image.new("RGB", (40, 30), "grey").save(folder / "scenes" / "empty.png")
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
-    return folder / "i.matir", scenes
+    scenes, path = oracle_index(folder, N)
+    return path, scenes
 
 
 WEIGHTS = st.floats(0, 4)

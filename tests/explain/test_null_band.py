@@ -4,13 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
+from fakes import OracleEncoder, OracleJudge, oracle_index
 
 from matir_nb.config import RetrieveConfig
 from matir_nb.explain import null_band
 from matir_nb.explain.neutral import bank, content_words, unrelated
 from matir_nb.explain.null_band import NullBand, percentile, quantiles, stored_vectors
-from matir_nb.index.build import build
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 from matir_nb.stages.retrieve import fuse, retrieve
@@ -46,11 +45,7 @@ def hand_made(vectors=((1, 0), (0, 0.5)), phrases=("a", "b")):
 
 @pytest.fixture(scope="module")
 def scenes_and_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("null")
-    scenes = scene_gallery(folder / "scenes", N)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
-    return scenes, folder / "i.matir"
+    return oracle_index(tmp_path_factory.mktemp("null"), N)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
+from fakes import OracleEncoder, OracleJudge, OracleMaskSource, oracle_index, scene_gallery
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,11 +43,7 @@ class LookingJudge(OracleJudge):
 
 @pytest.fixture(scope="module")
 def scenes_and_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("occlusion")
-    scenes = scene_gallery(folder / "images", N)
-    index = folder / "x.matir"
-    build(folder / "images", index, masks=OracleMaskSource(scenes), encoder=OracleEncoder(scenes))
-    return scenes, index
+    return oracle_index(tmp_path_factory.mktemp("occlusion"), N)
 
 
 def opened(scenes_and_path, judge):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleMaskSource, scene_gallery
+from fakes import OracleEncoder, OracleMaskSource, oracle_index, scene_gallery
 
 from matir_nb.errors import ConfigError, QueryError
 from matir_nb.explain.phrases import NEUTRAL
@@ -27,11 +27,7 @@ class CountingEncoder(OracleEncoder):
 
 @pytest.fixture(scope="module")
 def scenes_and_path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("words")
-    scenes = scene_gallery(folder / "images", N)
-    index = folder / "x.matir"
-    build(folder / "images", index, masks=OracleMaskSource(scenes), encoder=OracleEncoder(scenes))
-    return scenes, index
+    return oracle_index(tmp_path_factory.mktemp("words"), N)
 
 
 @pytest.fixture

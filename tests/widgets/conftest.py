@@ -1,7 +1,8 @@
 import pytest
-from stand_in import MockComm
+from stand_in import MockComm, Page
 
 from matir_nb.widgets import built
+from matir_nb.widgets.grid import ResultGrid
 
 
 @pytest.fixture
@@ -18,6 +19,20 @@ def static(tmp_path, monkeypatch):
     (folder / built.SCRIPT).write_text("export default { render() {} };", encoding="utf-8")
     monkeypatch.setattr(built, "STATIC", folder)
     return folder
+
+
+@pytest.fixture
+def grid(result):
+    """A grid of the module's `result`."""
+    view = ResultGrid(result)
+    yield view
+    view.close()
+
+
+@pytest.fixture
+def page(grid):
+    """The browser's end of that grid."""
+    return Page(grid)
 
 
 @pytest.fixture(autouse=True)

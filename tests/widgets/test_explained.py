@@ -2,13 +2,17 @@ import json
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery, words_of
+from fakes import (
+    OracleEncoder,
+    OracleJudge,
+    oracle_index,
+    words_of,
+)
 from stand_in import Page
 
 from matir_nb.errors import ConfigError
 from matir_nb.explain.ledger import difference_entries
 from matir_nb.explain.occlusion import occlude
-from matir_nb.index.build import build
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 from matir_nb.scenes.draw import draw_gallery
@@ -22,11 +26,8 @@ QUERY = "a red circle and a blue star"
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("explained")
-    scenes = scene_gallery(folder / "scenes", N)
-    encoder = OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=OracleMaskSource(scenes), encoder=encoder)
-    return open_engine(folder / "i.matir", encoder=encoder, judge=OracleJudge())
+    scenes, path = oracle_index(tmp_path_factory.mktemp("explained"), N)
+    return open_engine(path, encoder=OracleEncoder(scenes), judge=OracleJudge())
 
 
 @pytest.fixture(scope="module")

@@ -57,18 +57,6 @@ def result(engine):
     return engine.search(QUERY, k=K, n_judged=2)
 
 
-@pytest.fixture
-def grid(result):
-    view = ResultGrid(result)
-    yield view
-    view.close()
-
-
-@pytest.fixture
-def page(grid):
-    return Page(grid)
-
-
 def table_of(view):
     return json.loads(zlib.decompress(view._table))
 

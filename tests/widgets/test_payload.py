@@ -5,12 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery, words_of
+from fakes import (
+    OracleEncoder,
+    OracleJudge,
+    oracle_index,
+    words_of,
+)
 from PIL import Image
 
 from matir_nb.errors import ConfigError
 from matir_nb.geometry.masks import decode
-from matir_nb.index.build import build
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 from matir_nb.scenes.draw import draw_gallery
@@ -24,12 +28,9 @@ N = 12
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("payload")
-    scenes = scene_gallery(folder / "scenes", N)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
+    scenes, path = oracle_index(tmp_path_factory.mktemp("payload"), N)
     judge = OracleJudge(answers_with="box", model_id="boxes")
-    return open_engine(folder / "i.matir", encoder=encoder, judge=judge)
+    return open_engine(path, encoder=OracleEncoder(scenes), judge=judge)
 
 
 @pytest.fixture(scope="module")

@@ -41,18 +41,6 @@ def result(source):
     return make_result(6, source=source)
 
 
-@pytest.fixture
-def grid(result):
-    view = ResultGrid(result)
-    yield view
-    view.close()
-
-
-@pytest.fixture
-def page(grid):
-    return Page(grid)
-
-
 def ids(result):
     return [hit.image_id for hit in result]
 

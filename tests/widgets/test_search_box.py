@@ -5,13 +5,17 @@ from pathlib import Path
 from threading import Event, get_ident
 
 import pytest
-from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery, words_of
+from fakes import (
+    OracleEncoder,
+    OracleJudge,
+    oracle_index,
+    words_of,
+)
 from stand_in import PATIENCE_S, FakeEngine, Page
 
 from matir_nb.errors import ConfigError, MatirError, QueryError
 from matir_nb.home import registered
 from matir_nb.home.settings import keep
-from matir_nb.index.build import build
 from matir_nb.opening import open_engine
 from matir_nb.widgets.search_box import MAX_HISTORY, SearchBox
 from matir_nb.widgets.table import result_id
@@ -311,11 +315,8 @@ def test_an_option_that_does_not_fit_is_refused(engine):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """Return an index of 6 scenes, its encoder, and words that are right for the first."""
-    folder = tmp_path_factory.mktemp("search_box")
-    scenes = scene_gallery(folder / "scenes", 6)
-    masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
-    build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
-    return folder / "i.matir", encoder, " ".join(words_of(scenes[0].objects[0]))
+    scenes, path = oracle_index(tmp_path_factory.mktemp("search_box"), 6)
+    return path, OracleEncoder(scenes), " ".join(words_of(scenes[0].objects[0]))
 
 
 def test_an_index_is_opened_when_first_searched_and_once(real, monkeypatch):
