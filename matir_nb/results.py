@@ -122,6 +122,17 @@ class SearchResult:
             raise IndexMismatchError(message)
         return replace(self, source=source)
 
+    def source_for(self, who: str) -> Source:
+        """Return the source; `who` says whose need it is: "words need".
+
+        Raises:
+            ConfigError: the result has none.
+        """
+        if self.source is None:
+            message = f"{who} the index: give it, result.with_source(matir_nb.open(...))"
+            raise ConfigError(message)
+        return self.source
+
     def grid(self, **traits: Any) -> Any:
         """Return a `matir_nb.widgets.grid.ResultGrid` of this result."""
         return above("widgets.grid").ResultGrid(self, **traits)
@@ -165,10 +176,11 @@ class SearchResult:
         Raises:
             ConfigError: the result has no source, or no judge is known.
         """
-        if self.source is None:
-            message = "the judge needs the index: give it, result.with_source(matir_nb.open(...))"
-            raise ConfigError(message)
-        more: Self = self.source.engine().judge_more(self, n, cancel=cancel, progress=progress)
+        more: Self = (
+            self.source_for("the judge needs")
+            .engine()
+            .judge_more(self, n, cancel=cancel, progress=progress)
+        )
         return more
 
     def compare(self, other: "SearchResult") -> Any:

@@ -81,42 +81,40 @@ def without(query: str, start: int, end: int) -> str:
     return left if word_spans(left) else NEUTRAL
 
 
-def without_word(query: str, place: int) -> str:
-    """Return `query` less one word; the noun of a longer phrase gives way to `NOUN`.
+def left_out(query: str) -> list[str]:
+    """Return `query` without each of its words; the noun of a longer phrase gives way to `NOUN`.
 
     In plain English the noun is the last word of its phrase ("a small red circle").
 
-    Args:
-        query: as typed.
-        place: of the word, from 0.
-
-    >>> without_word("a red circle", 1), without_word("a red circle", 2), without_word("circle", 0)
-    ('a circle', 'a red object', 'a picture')
+    >>> left_out("a red circle"), left_out("circle")
+    (['red circle', 'a circle', 'a red object'], ['a picture'])
     """
-    start, end = word_spans(query)[place]
-    if place in _nouns(query):
-        return f"{query[:start]}{NOUN}{query[end:]}"
-    return without(query, start, end)
+    spans, nouns = word_spans(query), _nouns(query)
+    return [
+        f"{query[:start]}{NOUN}{query[end:]}" if place in nouns else without(query, start, end)
+        for place, (start, end) in enumerate(spans)
+    ]
 
 
-def alone(query: str, place: int) -> str:
-    """Return a word as a query of its own: a noun with an article, an attribute with `NOUN`.
+def alone(query: str) -> list[str]:
+    """Return each word as a query of its own: a noun with an article, an attribute with `NOUN`.
 
     Prepositions, verbs and articles stand as they are.
 
-    Args:
-        query: as typed.
-        place: of the word, from 0.
-
-    >>> [alone("a red circle", place) for place in range(3)]
+    >>> alone("a red circle")
     ['a', 'a red object', 'a circle']
     """
-    spans = word_spans(query)
-    start, end = spans[place]
-    word = query[start:end]
+    spans, nouns = word_spans(query), _nouns(query)
+    only = len(spans) == 1
+    return [
+        _as_query(query[start:end], is_noun=only or place in nouns)
+        for place, (start, end) in enumerate(spans)
+    ]
+
+
+def _as_query(word: str, *, is_noun: bool) -> str:
     if word.lower() in LINKS | ARTICLES:
         return word
-    is_noun = place in _nouns(query) or len(spans) == 1
     return f"a {word}" if is_noun else f"a {word} {NOUN}"
 
 

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from matir_nb.config import RetrieveConfig
 from matir_nb.errors import ConfigError, ShapeError
 from matir_nb.explain.ledger import hit_of
-from matir_nb.explain.words import source_of
 from matir_nb.geometry.boundary import grow
 from matir_nb.geometry.masks import decode, merge
 from matir_nb.index.store import Index
@@ -56,7 +55,7 @@ class ImageScan:
         Raises:
             ConfigError: no such rank, no source, or the result's options are not known.
         """
-        hit, source = hit_of(result, rank), source_of(result, "occlusions")
+        hit, source = hit_of(result, rank), result.source_for("occlusions need")
         if "retrieve" not in result.provenance.config:
             message = "the result does not say how stage 1 weighed its cosines: search again"
             raise ConfigError(message)
@@ -143,7 +142,7 @@ def ask_again(result: SearchResult, inputs: Sequence[JudgeInput]) -> list[Judgem
     Raises:
         ConfigError: there is no judge.
     """
-    judge = source_of(result, "occlusions").engine().judge_of(result)
+    judge = result.source_for("occlusions need").engine().judge_of(result)
     chunk_size = result.provenance.config["judging"]["chunk_size"]
     told: list[Judgement] = []
     for start in range(0, len(inputs), chunk_size):

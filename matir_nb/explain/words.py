@@ -23,9 +23,9 @@ from matir_nb.explain.ledger import hit_of
 from matir_nb.explain.phrases import (
     Phrase,
     alone,
+    left_out,
     phrases_of,
     without,
-    without_word,
     word_spans,
 )
 from matir_nb.results import SearchResult, Source
@@ -163,7 +163,7 @@ def words(result: SearchResult, rank: int) -> WordMatrix:
         ConfigError: the result has no such rank, or no source to encode texts with.
     """
     hit = hit_of(result, rank)
-    return word_matrix(result.query, hit.image_id, source_of(result, "words"))
+    return word_matrix(result.query, hit.image_id, result.source_for("words need"))
 
 
 def word_matrix(query: str, image_id: str, source: Source) -> WordMatrix:
@@ -175,10 +175,10 @@ def word_matrix(query: str, image_id: str, source: Source) -> WordMatrix:
         QueryError: the query is longer than the encoder reads.
     """
     spans, phrases = word_spans(query), phrases_of(query)
-    left_out, own = texts_of(query)
-    scores, whole_scores = source.text_scores_of([*left_out, *own], image_id)
-    regions, by_itself = scores[: len(left_out)], scores[len(left_out) :]
-    wholes = whole_scores[: len(left_out)]
+    variants, own = texts_of(query)
+    scores, whole_scores = source.text_scores_of([*variants, *own], image_id)
+    regions, by_itself = scores[: len(variants)], scores[len(variants) :]
+    wholes = whole_scores[: len(variants)]
     first_phrase = 1 + len(spans)
     by_text, whole_by_text = regions[:1] - regions, wholes[0] - wholes
     for array in (scores, by_text, whole_by_text):
@@ -210,22 +210,8 @@ def texts_of(query: str) -> tuple[list[str], list[str]]:
     (['red star', 'star', 'red object', 'a picture'], ['a red object', 'a star', 'red star'])
     """
     spans, phrases = word_spans(query), phrases_of(query)
-    places = range(len(spans))
     cut = [without(query, spans[p.words[0]][0], spans[p.words[-1]][1]) for p in phrases]
-    left_out = [query, *(without_word(query, place) for place in places), *cut]
-    return left_out, [*(alone(query, place) for place in places), *(p.text for p in phrases)]
-
-
-def source_of(result: SearchResult, who: str) -> Source:
-    """Return what gives the result's regions.
-
-    Raises:
-        ConfigError: it has none; the message calls the explanation `who`.
-    """
-    if result.source is None:
-        message = f"{who} need the index: give it, result.with_source(matir_nb.open(...))"
-        raise ConfigError(message)
-    return result.source
+    return [query, *left_out(query), *cut], [*alone(query), *(p.text for p in phrases)]
 
 
 def _rows(
