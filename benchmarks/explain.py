@@ -50,8 +50,8 @@ class PaddedEncoder(AlphaClipEncoder):
         """Return (t, dim) float32 unit vectors."""
         vectors = []
         for text in texts:
-            batch = self._tokenizer(
-                text, padding="max_length", max_length=self._n_tokens, return_tensors="pt"
+            batch = self._texts.tokenizer(
+                text, padding="max_length", max_length=self._texts.n_tokens, return_tensors="pt"
             )
             with torch.inference_mode():
                 out = self._model.get_text_features(**batch).pooler_output

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from matir_nb.config import (
-        PRESETS,
         AlignConfig,
+        ComputeConfig,
+        CutConfig,
+        EncodeConfig,
         JudgeConfig,
         MaskConfig,
         Preset,
@@ -45,9 +47,12 @@ if TYPE_CHECKING:
     from matir_nb.hit_table import HIT_SCHEMA
     from matir_nb.images import ImageLimits
     from matir_nb.index.build import BuildReport, build
+    from matir_nb.index.calibrations import Calibration
     from matir_nb.index.store import Index
     from matir_nb.models.base import Judge, JudgeInput, MaskSource, RegionEncoder
+    from matir_nb.models.record_masks import RecordMasks
     from matir_nb.opening import open_engine as open  # noqa: A004 - matir_nb.open
+    from matir_nb.presets import PRESETS
     from matir_nb.results import SearchResult, Source
     from matir_nb.review.ledger import Review
     from matir_nb.review.tables import REVIEW_SCHEMA
@@ -77,9 +82,13 @@ __all__ = [
     "AnnotationError",
     "AnswerParseError",
     "BuildReport",
+    "Calibration",
     "Candidate",
     "CompareView",
+    "ComputeConfig",
     "ConfigError",
+    "CutConfig",
+    "EncodeConfig",
     "Engine",
     "Histogram",
     "Hit",
@@ -104,6 +113,7 @@ __all__ = [
     "Provenance",
     "QueryError",
     "QueryTruth",
+    "RecordMasks",
     "RegionEncoder",
     "Regions",
     "ResultGrid",
@@ -121,16 +131,20 @@ __all__ = [
 ]
 
 _PLACES = {
-    "config": "AlignConfig JudgeConfig MaskConfig PRESETS Preset RetrieveConfig",
+    "config": "AlignConfig ComputeConfig CutConfig EncodeConfig JudgeConfig MaskConfig Preset "
+    "RetrieveConfig",
     "engine": "Engine",
     "errors": "AnnotationError AnswerParseError ConfigError ImageError IndexCorruptError "
     "IndexMismatchError IndexNotFoundError MatirError ModelUnavailableError QueryError ShapeError",
     "hit_table": "HIT_SCHEMA",
     "images": "ImageLimits",
     "index.build": "BuildReport build",
+    "index.calibrations": "Calibration",
     "index.store": "Index",
     "models.base": "Judge JudgeInput MaskSource RegionEncoder",
+    "models.record_masks": "RecordMasks",
     "opening": "open_engine",
+    "presets": "PRESETS",
     "results": "SearchResult Source",
     "review.ledger": "Review",
     "review.tables": "REVIEW_SCHEMA",

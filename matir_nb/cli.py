@@ -48,9 +48,9 @@ class Console(Session):
             self.note(notice)
         return made
 
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
+    def progress(self, label: str, *, units: str = "images") -> AbstractContextManager[Progress]:
         """Return a bar on a terminal."""
-        return terminal_progress(label)
+        return terminal_progress(label, units=units)
 
     def wrote(self, path: Path, text: str) -> Path:
         """Write the text."""

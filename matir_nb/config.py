@@ -1,14 +1,15 @@
-"""The options of every stage, as frozen dataclasses; presets are data.
+"""The options of every stage, as frozen dataclasses.
 
 Each dataclass checks its values at birth and raises `ConfigError` with the value got and what
-is allowed. This module knows no model code: a preset only names models.
+is allowed. This module knows no model code; what the presets choose is in `matir_nb.presets`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any
 
-from matir_nb.errors import ConfigError, unknown
+from matir_nb.errors import ConfigError
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:  # noqa: FBT001
@@ -17,24 +18,43 @@ def _require(condition: bool, name: str, value: object, allowed: str) -> None:  
         raise ConfigError(message)
 
 
+STABILITY_AT = ("image", "decoder")
+CONVENTIONS = ("sam2", "half-open")
+
+
 @dataclass(frozen=True, slots=True)
 class MaskConfig:
-    """Automatic mask generation; names and meaning as in SAM 2's own generator.
+    """Automatic mask generation.
+
+    Up to `min_mask_region_area` names, meaning and defaults are those of SAM 2's own generator;
+    the rest is ours.
 
     Attributes:
         points_per_side: prompts form a points_per_side x points_per_side grid over the image.
         points_per_batch: prompts decoded at once.
-        pred_iou_thresh: masks whose predicted IoU is lower are dropped, in [0, 1].
+        pred_iou_thresh: masks whose predicted IoU is not higher are dropped, in [0, 1]; 0 = none.
         stability_score_thresh: masks whose stability score is lower are dropped, in [0, 1].
         stability_score_offset: logit shift of the stability score.
-        box_nms_thresh: box IoU above which the lower-rated mask is dropped.
+        box_nms_thresh: of two masks of one crop with a higher box IoU, the lower rated is dropped.
         crop_n_layers: 0 = whole image only; layer i adds 4**i crops.
+        crop_nms_thresh: of two masks of different crops with a higher box IoU, the one from the
+            larger crop is dropped.
         crop_overlap_ratio: overlap of neighbouring crops, fraction of the image's short side.
-        min_mask_region_area: smaller masks are dropped, pixels.
+        crop_n_points_downscale_factor: the grid in a crop of layer i has
+            points_per_side / crop_n_points_downscale_factor**i points a side.
+        min_mask_region_area: holes and islands with fewer pixels of the image are filled and
+            removed; 0 = left as they are. (SAM 2's own generator does this on its coarse masks,
+            and only where its CUDA extension is built; this is the rule of SAM 1.)
+        min_mask_area: smaller masks are dropped, pixels.
         max_area_fraction: larger masks are dropped, fraction of the image.
         max_regions: at most so many masks are kept per image, best rated first.
         boundary_cells: width of the band, in cells of the model's mask grid, in which boundaries
             are moved to where the colours change (`geometry.boundary`); 0 = as the model drew.
+        stability_at: where the stability score is measured: "image" = at the image's size, as
+            SAM 2's generator does; "decoder" = on the coarse masks, which is cheaper.
+        pixel_convention: "sam2" = as SAM 2's generator: prompts lie half a model pixel right of
+            and below the middle of their cells, and while masks are compared a box ends at its
+            last pixel; "half-open" = prompts lie in the middle, and boxes end after it.
     """
 
     points_per_side: int = 32
@@ -44,20 +64,76 @@ class MaskConfig:
     stability_score_offset: float = 1.0
     box_nms_thresh: float = 0.7
     crop_n_layers: int = 0
+    crop_nms_thresh: float = 0.7
     crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
     min_mask_region_area: int = 0
+    min_mask_area: int = 0
     max_area_fraction: float = 0.95
     max_regions: int = 256
     boundary_cells: float = 0.0
+    stability_at: str = "image"
+    pixel_convention: str = "sam2"
 
     def __post_init__(self) -> None:
         """Check every value."""
-        for name in ("points_per_side", "points_per_batch", "max_regions"):
+        whole = ("points_per_side", "points_per_batch", "max_regions")
+        for name in (*whole, "crop_n_points_downscale_factor"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
+        for name in ("min_mask_region_area", "min_mask_area"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "a number >= 0")
         _require(0 <= self.boundary_cells <= 4, "boundary_cells", self.boundary_cells, "0 to 4")
         _require(0 <= self.crop_n_layers <= 3, "crop_n_layers", self.crop_n_layers, "0 to 3")
-        for name in ("box_nms_thresh", "max_area_fraction", "stability_score_thresh"):
+        shares = ("box_nms_thresh", "crop_nms_thresh", "max_area_fraction")
+        for name in (*shares, "stability_score_thresh", "crop_overlap_ratio"):
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
+        for name, allowed in (("stability_at", STABILITY_AT), ("pixel_convention", CONVENTIONS)):
+            value = getattr(self, name)
+            _require(value in allowed, name, value, " or ".join(map(repr, allowed)))
+        fewest = self.points_per_side // self.crop_n_points_downscale_factor**self.crop_n_layers
+        what = "one that leaves a point per side in the smallest crops"
+        factor = self.crop_n_points_downscale_factor
+        _require(fewest >= 1, "crop_n_points_downscale_factor", factor, what)
+
+
+VIEWS = ("own", "crop", "whole", "both")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeConfig:
+    """What a region encoder is shown of a region.
+
+    Attributes:
+        view: "own" = as the encoder's weights want it; "crop" = a square window of 1.5 times the
+            region's longer side; "whole" = the whole picture, padded to a square; "both" = the
+            mean of the vectors of these two. A part of the encoder's id, so of the index's
+            fingerprint.
+    """
+
+    view: str = "own"
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _require(self.view in VIEWS, "view", self.view, ", ".join(VIEWS))
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeConfig:
+    """How models compute; changes seconds and the last digits of scores, never what is compared.
+
+    Attributes:
+        precision: "auto" = what the device is fast at; or "fp32", "bf16", "fp16", or "int8"
+            (linear layers of the encoder's image side, on a CPU).
+        compile: `torch.compile` the image encoders: slower to start, faster for many images.
+    """
+
+    precision: str = "auto"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        _require(self.precision in PRECISIONS, "precision", self.precision, ", ".join(PRECISIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +166,10 @@ class JudgeConfig:
         chunk_size: images given to the judge at once.
         weight: weight of the judge's log-odds in the final score.
         stage1_weight: weight of stage 1's log-odds in the final score.
-        max_logit: judge log-odds are clipped to +-max_logit in the final score.
+        max_logit: calibrated log-odds are clipped to +-max_logit in the final score.
+        calibration_scale: what the judge's log-odds are multiplied by (Platt scaling,
+            `matir_nb.models.calibration`), > 0: calibration never changes the judge's order.
+        calibration_bias: what is then added to them.
     """
 
     n_judged: int = 100
@@ -98,11 +177,37 @@ class JudgeConfig:
     weight: float = 1.0
     stage1_weight: float = 0.25
     max_logit: float = 12.0
+    calibration_scale: float = 1.0
+    calibration_bias: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every value."""
         _require(self.n_judged >= 0, "n_judged", self.n_judged, "a whole number >= 0")
         _require(self.chunk_size >= 1, "chunk_size", self.chunk_size, "a whole number >= 1")
+        scale, bias = self.calibration_scale, self.calibration_bias
+        _require(0 < scale < inf, "calibration_scale", scale, "a number > 0")
+        _require(isfinite(bias), "calibration_bias", bias, "a number")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the judge's log-odds are changed before they count."""
+        return (self.calibration_scale, self.calibration_bias) != (1.0, 0.0)
+
+    def calibrated(self, logit: float) -> float:
+        """Return what log-odds of the judge are worth.
+
+        >>> JudgeConfig(calibration_scale=0.5, calibration_bias=-1.0).calibrated(6.0)
+        2.0
+        """
+        return self.calibration_scale * logit + self.calibration_bias
+
+    def raw(self, calibrated: float) -> float:
+        """Return the judge's log-odds that are worth `calibrated`."""
+        return (calibrated - self.calibration_bias) / self.calibration_scale
+
+
+P_SHOWN = 0.5
+"""From this p on, a judge that names no place lets the region of stage 1 be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +249,9 @@ class Preset:
 
     Attributes:
         name: what the user types.
-        segmenter: where SAM 2 is loaded from: a folder or "embedded:NAME".
-        encoder: where the region encoder is loaded from.
-        judge: default judge: "structured", "none", or where a judge model is loaded from.
+        segmenter: the mask source: a name of `matir_nb.catalogue`, "embedded:NAME" or a folder.
+        encoder: the region encoder, named likewise.
+        judge: default judge: "structured", "none", or a judge model, named likewise.
         notice: what a reader of the scores must know; empty = nothing.
         neutral: bank of neutral phrases that the encoder understands
             (`matir_nb.explain.neutral.bank`).
@@ -159,53 +264,12 @@ class Preset:
     notice: str = ""
     neutral: str = "everyday"
     masks: MaskConfig = field(default_factory=MaskConfig)
+    encoding: EncodeConfig = field(default_factory=EncodeConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
     retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
     judging: JudgeConfig = field(default_factory=JudgeConfig)
     align: AlignConfig = field(default_factory=AlignConfig)
     cut: CutConfig = field(default_factory=CutConfig)
-
-
-EMBEDDED_NOTICE = (
-    "embedded models: tiny, trained on generated scenes of coloured shapes only; "
-    "on photographs their scores mean nothing"
-)
-
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="embedded",
-            segmenter="embedded:sam2",
-            encoder="embedded:alpha-clip",
-            judge="structured",
-            notice=EMBEDDED_NOTICE,
-            neutral="scenes",
-            masks=MaskConfig(
-                points_per_side=16,
-                points_per_batch=256,
-                pred_iou_thresh=0.3,
-                stability_score_thresh=0.4,
-                box_nms_thresh=0.8,
-                min_mask_region_area=16,
-                max_area_fraction=0.35,
-                max_regions=32,
-                boundary_cells=1.1,
-            ),
-            judging=JudgeConfig(n_judged=400),
-        ),
-    )
-}
-
-
-def preset_named(name: str) -> Preset:
-    """Return the preset called `name`.
-
-    Raises:
-        ConfigError: there is none; the message offers the nearest name.
-    """
-    if name in PRESETS:
-        return PRESETS[name]
-    raise ConfigError(unknown("preset", name, PRESETS))
 
 
 def preset_from_json(values: Mapping[str, Any]) -> Preset:
@@ -218,7 +282,8 @@ def preset_from_json(values: Mapping[str, Any]) -> Preset:
     stages |= {"judging": JudgeConfig, "align": AlignConfig}
     try:
         nested = {name: config(**values[name]) for name, config in stages.items()}
-        nested["cut"] = CutConfig(**values.get("cut", {}))
+        newer = {"cut": CutConfig, "encoding": EncodeConfig, "compute": ComputeConfig}
+        nested |= {name: config(**values.get(name, {})) for name, config in newer.items()}
         return Preset(**{**values, **nested})
     except (TypeError, KeyError) as error:
         message = f"the stored preset cannot be used ({error}): give a preset by name"

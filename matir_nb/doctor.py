@@ -9,9 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from matir_nb.config import PRESETS, Preset
+from matir_nb.config import Preset
 from matir_nb.errors import MatirError
-from matir_nb.models.registry import TRAINED_JUDGE, find_weights, resolve_device
+from matir_nb.models.registry import EMBEDDED, TRAINED_JUDGE, embedded_folder
+from matir_nb.presets import PRESETS, models_of
 from matir_nb.printing import printable
 from matir_nb.version import __version__
 
@@ -70,9 +71,10 @@ def examine(device: str = "auto") -> Diagnosis:
         device: the one that is meant to be used.
     """
     findings = [*_packages(), _torchvision(), _device(device)]
-    for preset in PRESETS.values():
+    for preset in _shipped():
         findings += _weights(preset)
     findings += _abilities(findings)
+    findings += _published()
     return Diagnosis(tuple(findings))
 
 
@@ -118,9 +120,16 @@ def _torchvision() -> Finding:
 
 def _device(device: str) -> Finding:
     try:
+        from matir_nb.models.runtime import resolve_device
+
         return Finding("device", resolve_device(device))
     except MatirError as error:
         return Finding("device", str(error), is_ok=False)
+
+
+def _shipped() -> list[Preset]:
+    """Return the presets whose models are part of this installation."""
+    return [preset for preset in PRESETS.values() if preset.encoder.startswith(EMBEDDED)]
 
 
 def _weights(preset: Preset) -> Iterator[Finding]:
@@ -128,14 +137,30 @@ def _weights(preset: Preset) -> Iterator[Finding]:
     roles = {"segmenter": preset.segmenter, "encoder": preset.encoder, "trained judge": judge}
     for role, place in roles.items():
         name = f"{preset.name}: {role}"
-        try:
-            folder = find_weights(place)
-        except MatirError as error:
-            yield Finding(name, str(error), is_ok=False)
-            continue
-        size = _size(folder)
+        size = _size(embedded_folder(place))
         advice = "" if size else "weights are missing from the folder: install matir_nb again"
         yield Finding(name, f"{place}, {size / 1e6:.1f} MB", bool(size), advice)
+
+
+def _published() -> Iterator[Finding]:
+    """Yield whether the models of the other presets are here; none of them is needed."""
+    from matir_nb.models import hub, hub_repo
+
+    for preset in PRESETS.values():
+        entries = models_of(preset)
+        missing = [entry for entry in entries if hub.here(entry) is None]
+        if not missing:
+            if entries:
+                yield Finding(f"{preset.name}: models", "fetched")
+            continue
+        needed = sum(entry.disk_mb for entry in missing) / 1000
+        free = hub_repo.free_space() / 1e9
+        names = ", ".join(entry.name for entry in missing)
+        value = f"not fetched: {names}; {needed:.1f} GB of disk needed, {free:.1f} GB free"
+        advice = f"if you want it: matir models fetch {preset.name}"
+        if needed > free:
+            advice += f", after this: {hub.SPACE}"
+        yield Finding(f"{preset.name}: models", value, advice=advice)
 
 
 def _size(folder: Path) -> int:
@@ -146,7 +171,7 @@ def _abilities(findings: list[Finding]) -> Iterator[Finding]:
     """Yield what can be done, and what stands in its way."""
     broken = {finding.name for finding in findings if not finding.is_ok}
     base = {*NEEDED, "python", "torchvision", "device"} & broken
-    for preset in PRESETS:
+    for preset in (shipped.name for shipped in _shipped()):
         segmenter, encoder, judge = (
             {f"{preset}: {role}"} & broken for role in ("segmenter", "encoder", "trained judge")
         )

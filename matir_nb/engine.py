@@ -2,24 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from matir_nb.catalogue import licence_notices
 from matir_nb.config import AlignConfig, JudgeConfig, Preset, RetrieveConfig
 from matir_nb.doors import above
 from matir_nb.errors import ConfigError, QueryError
-from matir_nb.explain.cut import Cut
 from matir_nb.explain.yardstick import Yardstick
 from matir_nb.index.cache import CACHE_FOLDER, JudgementCache
+from matir_nb.index.calibrations import Calibrations
 from matir_nb.index.manifest import require_same_encoder
 from matir_nb.index.pictures import IndexPictures
 from matir_nb.index.store import Index
-from matir_nb.models.base import Judge, RegionEncoder
+from matir_nb.making import notices_of, options_of, rest_of, stage_options, with_judging
+from matir_nb.models.base import Judge, RegionEncoder, grounds_of
 from matir_nb.models.judges import Judges
 from matir_nb.models.registry import load_segmenter
 from matir_nb.models.texts import RememberedTexts
@@ -28,14 +29,7 @@ from matir_nb.results import SearchResult
 from matir_nb.stages.align import BoxPrompt, Scored, align, order
 from matir_nb.stages.judge import judge as judge_candidates
 from matir_nb.stages.retrieve import fuse, retrieve
-from matir_nb.types import (
-    Candidate,
-    FloatArray,
-    Histogram,
-    Hit,
-    Judgement,
-    Provenance,
-)
+from matir_nb.types import Candidate, FloatArray, Hit, Judgement, Provenance
 from matir_nb.version import installed_versions
 
 Cancel: TypeAlias = Callable[[], bool]
@@ -73,7 +67,8 @@ class Engine(IndexPictures):
         self.judge = judge
         self._device = device
         self._cache = JudgementCache(index.path / CACHE_FILE)
-        self._judges = Judges(encoder, device)
+        self._calibrations = Calibrations(index.path)
+        self._judges = Judges(encoder, device, preset.compute)
         self._texts = RememberedTexts(encoder)
         self._yardstick = Yardstick(index, encoder, preset, fuse=fuse)
         self._prompt: BoxPrompt | None = None
@@ -110,7 +105,8 @@ class Engine(IndexPictures):
             ConfigError: `k`, `n_judged` or `judge` cannot be used.
         """
         _check(query, k)
-        options, judge_model = self._options(n_judged), self._judges.choose(judge, self.judge)
+        judge_model = self._judges.choose(judge, self.judge)
+        options = self._calibrated(with_judging(self.preset, n_judged=n_judged), judge_model)
         return self._answer(query, k, options, judge_model, cancel=cancel, progress=progress)
 
     def judge_more(
@@ -138,22 +134,11 @@ class Engine(IndexPictures):
         """
         require_count("n", n)
         result.with_source(self)
-        config = result.provenance.config
-        if "judging" not in config:
-            message = "the result does not say how it was made: search again"
-            raise ConfigError(message)
-        wanted = (config["n_judged_done"] or 0) + n
-        options = replace(
-            self.preset,
-            name=config["preset"],
-            retrieve=RetrieveConfig(**config["retrieve"]),
-            judging=replace(JudgeConfig(**config["judging"]), n_judged=wanted),
-            align=AlignConfig(**config["align"]),
-        )
-        judge = self.judge_of(result)
-        return self._answer(
-            result.query, config["k"], options, judge, cancel=cancel, progress=progress
-        )
+        options = options_of(result.provenance, self.preset, n_more=n)
+        judge, k = self.judge_of(result), result.provenance.config["k"]
+        if result.provenance.config["n_judged_done"] is None:
+            options = self._calibrated(options, judge)
+        return self._answer(result.query, k, options, judge, cancel=cancel, progress=progress)
 
     def judge_of(self, result: SearchResult) -> Judge:
         """Return the judge behind `result`; the engine's own for a result of stage 1 alone.
@@ -163,6 +148,18 @@ class Engine(IndexPictures):
         """
         return self._judges.with_id(result.provenance.models.get("judge"), self.judge)
 
+    def judge_for(self, choice: str | Judge | None) -> Judge:
+        """Return the judge that is meant; None = the engine's own.
+
+        Raises:
+            ConfigError: there is none of that name, or the engine has none.
+        """
+        chosen = self._judges.choose(choice, self.judge)
+        if chosen is None:
+            message = f"judge={choice!r}, but this engine was opened without one: give one by name"
+            raise ConfigError(message)
+        return chosen
+
     def trace(self, query: str, image_id: str, **options: Any) -> Any:
         """Return how an image fared, found or not (`matir_nb.explain.trace.trace`)."""
         return above("explain.trace").trace(self, query, image_id, **options)
@@ -170,6 +167,10 @@ class Engine(IndexPictures):
     def search_template(self, template: str, **options: Any) -> Any:
         """Return a search for every filling of `template` (`matir_nb.review.templates`)."""
         return above("review.templates").search_template(self, template, **options)
+
+    def calibrate(self, marks: Any, **options: Any) -> Any:
+        """Fit the judge's probabilities to marks (`matir_nb.review.calibrate.calibrate`)."""
+        return above("review.calibrate").calibrate(self, marks, **options)
 
     def mask_sensitivity(self, **options: Any) -> Any:
         """Return how much the embeddings depend on the masks (`matir_nb.explain.sensitivity`)."""
@@ -211,18 +212,34 @@ class Engine(IndexPictures):
         with _timed(seconds, "align"):
             log_odds = self.encoder.log_odds
             scored = order(found.candidates, judgements, log_odds=log_odds, config=options.judging)
-            hits = self.hits_of(scored[:k], options.align)
-            cut = self._yardstick.cut(query, options.retrieve, judge_model if judgements else None)
+            hits = self.hits_of(scored[:k], options.align, judge=judge_model)
+            sees = judge_model if judgements else None
+            cut = self._yardstick.cut(query, options.retrieve, sees, options.judging)
             hits = self._yardstick.marked(hits, query, options.retrieve, cut)
+        config = {
+            "k": k,
+            **stage_options(options),
+            "log_odds": asdict(log_odds),
+            "n_images": self.index.n_images,
+            "n_judged_done": None if judgements is None else len(judgements),
+            "judge_grounds": judge_model is None or grounds_of(judge_model),
+            **self._yardstick.as_json(options.retrieve, cut),
+        }
+        warning = above("explain.sensitivity").stored_warning(self.index)
+        models = self._models(judge_model)
+        licences = licence_notices(models.values())
+        told = (self.preset.notice, *licences, cut.notice(hits), warning, *notices_of(config))
         provenance = Provenance(
             self.index.fingerprint,
-            models=self._models(judge_model),
-            config=self._config(options, k, judgements, cut),
+            models=models,
+            config=config,
             versions=self._versions,
             seconds=seconds,
-            notices=tuple(self._notices(k, judgements, options.judging, cut.notice(hits))),
+            notices=tuple(dict.fromkeys(notice for notice in told if notice)),
         )
-        rest = self._rest(found.stage1_scores, [item.score for item in scored[k:]], hits)
+        rows = self.index.rows_of([hit.image_id for hit in hits])
+        others = np.delete(found.stage1_scores, rows)
+        rest = rest_of(others, [item.score for item in scored[k:]], hits)
         return SearchResult(query, tuple(hits), provenance, rest=rest, source=self)
 
     def judgements_of(
@@ -237,7 +254,8 @@ class Engine(IndexPictures):
     ) -> list[Judgement]:
         """Return judgements of the first `config.n_judged` candidates, in their order.
 
-        What this index's cache remembers is not asked for again (see `stages.judge.judge`).
+        Their p is calibrated as `config` says, whatever is kept with the index. What this index's
+        cache remembers is not asked for again (see `stages.judge.judge`).
         """
         return judge_candidates(
             query,
@@ -250,9 +268,23 @@ class Engine(IndexPictures):
             progress=progress,
         )
 
-    def hits_of(self, scored: Sequence[Scored], config: AlignConfig) -> list[Hit]:
-        """Return a hit for each of `scored`, with the mask of what was found (stage 3)."""
-        return align(scored, self.index, config=config, box_prompt=self._box_prompt())
+    def hits_of(
+        self, scored: Sequence[Scored], config: AlignConfig, *, judge: Judge | None
+    ) -> list[Hit]:
+        """Return a hit for each of `scored`, with the mask of what was found (stage 3).
+
+        Args:
+            scored: best first.
+            config: how a box becomes a mask.
+            judge: the one that saw some of them; None = none did.
+        """
+        return align(
+            scored,
+            self.index,
+            config=config,
+            box_prompt=self._box_prompt(),
+            judge_grounds=judge is None or grounds_of(judge),
+        )
 
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
@@ -287,7 +319,13 @@ class Engine(IndexPictures):
         return self._yardstick.scores_of(image_id, query, self.preset.retrieve)
 
     def marked_hits(
-        self, hits: Sequence[Hit], query: str, *, config: RetrieveConfig, judge: Judge | None
+        self,
+        hits: Sequence[Hit],
+        query: str,
+        *,
+        config: RetrieveConfig,
+        judge: Judge | None,
+        judging: JudgeConfig,
     ) -> list[Hit]:
         """Return hits of `query` with their null percentile and whether they are above its cut.
 
@@ -296,47 +334,16 @@ class Engine(IndexPictures):
             query: as asked.
             config: of stage 1.
             judge: the one that saw some of the candidates; None = none did.
+            judging: how it is calibrated.
         """
-        cut = self._yardstick.cut(query, config, judge)
+        cut = self._yardstick.cut(query, config, judge, judging)
         return self._yardstick.marked(hits, query, config, cut)
 
-    def _rest(
-        self, stage1: NDArray[np.float64], final: Sequence[float], hits: Sequence[Hit]
-    ) -> dict[str, Histogram]:
-        """Return how the images that are no hits scored.
-
-        Args:
-            stage1: (images,) of all images of the index.
-            final: of the candidates that are no hits.
-            hits: of the result.
-        """
-        rows = self.index.rows_of([hit.image_id for hit in hits])
-        others = np.delete(stage1, rows).astype(np.float32)
-        return {
-            "stage1_score": Histogram.of(others, covering=[hit.stage1_score for hit in hits]),
-            "final_score": Histogram.of(
-                np.array(final, np.float32), covering=[hit.final_score for hit in hits]
-            ),
-        }
-
-    def _config(
-        self, options: Preset, k: int, judgements: Sequence[Judgement] | None, cut: Cut
-    ) -> dict[str, Any]:
-        stages = {name: asdict(getattr(options, name)) for name in ("retrieve", "judging", "align")}
-        return {
-            "k": k,
-            "preset": options.name,
-            **stages,
-            "log_odds": asdict(self.encoder.log_odds),
-            "n_images": self.index.n_images,
-            "n_judged_done": None if judgements is None else len(judgements),
-            **self._yardstick.as_json(options.retrieve, cut),
-        }
-
-    def _options(self, n_judged: int | None) -> Preset:
-        if n_judged is None:
-            return self.preset
-        return replace(self.preset, judging=replace(self.preset.judging, n_judged=n_judged))
+    def _calibrated(self, options: Preset, judge: Judge | None) -> Preset:
+        """Return `options` with what is kept of a judge's calibration; a preset's own wins."""
+        if judge is None or options.judging.is_calibrated:
+            return options
+        return with_judging(options, calibration=self._calibrations.get(judge.model_id))
 
     def _box_prompt(self) -> BoxPrompt | None:
         if self._prompt is None and self.preset.align.prompt_sam:
@@ -351,22 +358,6 @@ class Engine(IndexPictures):
         segmenter = str(self.index.manifest.made_by["segmenter"])
         models = {"segmenter": segmenter, "encoder": self.encoder.model_id}
         return models if judge is None else models | {"judge": judge.model_id}
-
-    def _notices(
-        self, k: int, judgements: Sequence[Judgement] | None, judging: JudgeConfig, cut: str
-    ) -> Iterator[str]:
-        n_images = self.index.n_images
-        if self.preset.notice:
-            yield self.preset.notice
-        if cut:
-            yield cut
-        if warning := above("explain.sensitivity").stored_warning(self.index):
-            yield warning
-        if k > n_images:
-            yield f"k = {k}, but the index has only {n_images} images: all of them are listed"
-        n_wanted = min(judging.n_judged, n_images)
-        if judgements is not None and len(judgements) < n_wanted:
-            yield f"cancelled: {len(judgements)} of {n_wanted} candidates were judged"
 
 
 def _check(query: object, k: object) -> None:

@@ -1,18 +1,22 @@
-"""The parent's side of `matir_nb.image_worker`: ask for a picture, survive what it does.
+"""The parent's side of `matir_nb.image_worker`: ask for pictures, survive what they do.
 
 A worker that overruns its time is killed, one that dies is replaced by a fresh one, and the
-picture in question gets a reason instead of pixels. This module knows no folder and no format.
+picture in question gets a reason instead of pixels. Several workers decode ahead of the caller,
+so that whoever computes on pictures never waits for a decoder. This module knows no folder and no
+format.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 
@@ -22,21 +26,31 @@ from matir_nb.types import RGBImage
 
 PILLOW_MAX_PIXELS = 178_956_970
 """Pillow refuses larger pictures by itself."""
+MOST_WORKERS = 8
+"""Unless more are asked for: they decode 50 photographs of 12 megapixels a second."""
+AHEAD_PICTURES = 16
+AHEAD_BYTES = 144_000_000
+"""Decoded pictures that wait for the caller: at most so many, of so many bytes, and one more per
+worker. A batch for the models is about as large."""
+Answer: TypeAlias = tuple[str, RGBImage] | str
+"""Fingerprint and pixels of a picture, or the reason why not."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What a picture may cost.
+    """What reading pictures may cost.
 
     Attributes:
         max_pixels: larger pictures are refused before they are decoded.
         seconds: time for one picture.
-        memory_bytes: resident memory of the decoding process; kept on Linux only.
+        memory_bytes: resident memory of a decoding process; kept on Linux only.
+        n_workers: processes that decode at once; None = half of the processors, at most 8.
     """
 
     max_pixels: int = 120_000_000
     seconds: float = 20.0
     memory_bytes: int = 1 << 30
+    n_workers: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -49,6 +63,118 @@ class ImageLimits:
             if getattr(self, name) <= 0:
                 message = f"{name} = {getattr(self, name)} is not allowed: give a number > 0"
                 raise ConfigError(message)
+        if self.n_workers is not None and self.n_workers < 1:
+            message = f"n_workers = {self.n_workers} is not allowed: give a whole number >= 1"
+            raise ConfigError(message)
+
+
+def decode_ahead(paths: Sequence[Path], limits: ImageLimits) -> Generator[Answer, None, None]:
+    """Yield what became of each picture, in order, while workers decode those that follow.
+
+    Raises:
+        ImageError: no worker can be started.
+    """
+    queue = _DecodingQueue(paths, limits)
+    try:
+        for row in range(len(paths)):
+            yield queue.wait_for(row)
+    finally:
+        queue.close()
+
+
+def default_workers() -> int:
+    """Return how many processes decode where nothing is said: models need processors too.
+
+    >>> 1 <= default_workers() <= 8
+    True
+    """
+    try:
+        n_processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # Linux alone knows which of them this process may use
+        n_processors = os.cpu_count() or 1
+    return min(max(n_processors // 2, 1), MOST_WORKERS)
+
+
+class _DecodingQueue:
+    """Threads that each own a decoding process, and the pictures that wait for the caller."""
+
+    def __init__(self, paths: Sequence[Path], limits: ImageLimits) -> None:
+        self._paths = paths
+        self._changed = threading.Condition()
+        self._answers: dict[int, Answer | Exception] = {}
+        self._n_bytes = 0
+        self._n_begun = 0
+        self._n_taken = 0
+        self._is_closed = False
+        n_workers = min(limits.n_workers or default_workers(), len(paths))
+        self._processes = [DecodingProcess(limits) for _ in range(n_workers)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(process,), daemon=True, name="matir-decode")
+            for process in self._processes
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for(self, row: int) -> Answer:
+        """Return the answer for `row`, the one after the last that was asked for."""
+        with self._changed:
+            self._changed.wait_for(lambda: row in self._answers)
+            answer = self._answers.pop(row)
+            self._n_bytes -= _size(answer)
+            self._n_taken = row + 1
+            self._changed.notify_all()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """End all processes and threads, whatever they are doing."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for process in self._processes:
+            process.stop()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, process: "DecodingProcess") -> None:
+        try:
+            while (row := self._next_row()) is not None:
+                self._put(row, _answer_or_error(process, self._paths[row]))
+        finally:
+            process.close()
+
+    def _next_row(self) -> int | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._may_begin())
+            if self._is_closed or self._n_begun == len(self._paths):
+                return None
+            self._n_begun += 1
+            return self._n_begun - 1
+
+    def _may_begin(self) -> bool:
+        """Tell whether the next picture fits among those that wait; the caller's next does."""
+        if self._n_begun in (len(self._paths), self._n_taken):
+            return True
+        is_near = self._n_begun - self._n_taken < AHEAD_PICTURES + len(self._processes)
+        return is_near and self._n_bytes < AHEAD_BYTES
+
+    def _put(self, row: int, answer: Answer | Exception) -> None:
+        with self._changed:
+            self._answers[row] = answer
+            self._n_bytes += _size(answer)
+            self._changed.notify_all()
+
+
+def _size(answer: Answer | Exception) -> int:
+    return answer[1].nbytes if isinstance(answer, tuple) else 0
+
+
+def _answer_or_error(process: "DecodingProcess", path: Path) -> Answer | Exception:
+    try:
+        return process.read(path)
+    except Exception as error:  # noqa: BLE001 - raised where the caller is
+        return error
 
 
 class DecodingProcess:
@@ -57,24 +183,28 @@ class DecodingProcess:
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._asked: Path | None = None
+        self._is_stopped = False
 
-    def read(self, path: Path, *, upcoming: Path | None) -> tuple[str, RGBImage] | str:
-        """Return (fingerprint, pixels) of `path`, or the reason why not; start on `upcoming`."""
-        if self._asked != path:
-            self._ask(path)
-        answer = self._receive()
-        if upcoming is not None:
-            self._ask(upcoming)
-        return answer
+    def read(self, path: Path) -> Answer:
+        """Return (fingerprint, pixels) of `path`, or the reason why not."""
+        self._ask(path)
+        return self._receive()
 
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
             process, self._process = self._process, None
             process.kill()
-            with process:  # closes the pipes and waits
+            # closes the pipes, a request that was never read in them, and waits
+            with contextlib.suppress(BrokenPipeError), process:
                 pass
+
+    def stop(self) -> None:
+        """Let whatever another thread waits for here end now, and nothing begin any more."""
+        self._is_stopped = True
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def _ask(self, path: Path) -> None:
         name = os.fsencode(path.absolute())
@@ -88,7 +218,6 @@ class DecodingProcess:
             fresh = self._start()
             _pipe(fresh.stdin).write(request)
             _pipe(fresh.stdin).flush()
-        self._asked = path
 
     def _start(self) -> "subprocess.Popen[bytes]":
         limits = [str(self._limits.max_pixels), str(int(self._limits.memory_bytes))]
@@ -98,22 +227,24 @@ class DecodingProcess:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        self._process = subprocess.Popen(  # noqa: S603 - this package's own module
+        self._process = process = subprocess.Popen(  # noqa: S603 - this package's own module
             [sys.executable, "-P", "-m", "matir_nb.image_worker", *limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        if _pipe(self._process.stdout).read(len(READY)) != READY:
+        if self._is_stopped:  # while it was being started
+            process.kill()
+        if _pipe(process.stdout).read(len(READY)) != READY:
             self.close()
             message = (
                 f"cannot start the decoding process: {sys.executable} -m matir_nb.image_worker"
             )
             raise ImageError(message)
-        return self._process
+        return process
 
-    def _receive(self) -> tuple[str, RGBImage] | str:
+    def _receive(self) -> Answer:
         process, start = self._process, perf_counter()
         if process is None:
             return "the decoding process is gone"
@@ -136,7 +267,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def _read_answer(stream: IO[bytes]) -> tuple[str, RGBImage] | str | None:
+def _read_answer(stream: IO[bytes]) -> Answer | None:
     """Return (fingerprint, pixels), a reason, or None where the worker died on the way."""
     header = stream.read(PIXELS_HEADER.size)
     if len(header) < PIXELS_HEADER.size:

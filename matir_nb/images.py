@@ -2,8 +2,8 @@
 
 The content decides, not the suffix: every file is tried, and one that is no picture is reported.
 Passed over in silence are files whose name starts with a dot, and notes beside the pictures
-(`SIDECAR_SUFFIXES`) unless their first bytes are a picture's. Folders are decoded in a worker
-process with limits on time and memory: a file that hangs, explodes or crashes a decoder costs
+(`SIDECAR_SUFFIXES`) unless their first bytes are a picture's. Folders are decoded in worker
+processes with limits on time and memory: a file that hangs, explodes or crashes a decoder costs
 that file only.
 This module knows no model and no index; `matir_nb.image_worker` knows the formats,
 `matir_nb.image_process` the process.
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from matir_nb.errors import ConfigError, ImageError
-from matir_nb.image_process import DecodingProcess, ImageLimits
+from matir_nb.image_process import ImageLimits, decode_ahead
 from matir_nb.image_worker import open_regular, read_upright
 from matir_nb.types import ImageRef, RGBImage
 
@@ -147,11 +147,10 @@ def read_files(
 ) -> Iterator[tuple[ImageRef, RGBImage] | SkippedImage]:
     """Yield each of `paths` under `root`, decoded in a worker process, or why it was skipped.
 
-    The next picture is decoded while the caller works on this one.
+    The next pictures are decoded while the caller works on this one.
     """
-    with closing(DecodingProcess(limits or ImageLimits())) as process:
-        for path, upcoming in zip(paths, [*paths[1:], None], strict=False):
-            answer = process.read(path, upcoming=upcoming)
+    with closing(decode_ahead(paths, limits or ImageLimits())) as answers:
+        for path, answer in zip(paths, answers, strict=True):
             image_id = image_id_of(path, root=root)
             if isinstance(answer, str):
                 yield SkippedImage(image_id, answer)

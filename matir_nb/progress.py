@@ -1,11 +1,12 @@
-"""How far a search is: a bar on a terminal, one line that changes in a notebook.
+"""How far a piece of work is: a bar on a terminal, one line that changes in a notebook.
 
 Both appear only when it takes longer than a second. The line in a notebook is text, so that it
 stays readable in a saved file and needs no widget.
 """
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import TypeAlias
 
@@ -15,11 +16,12 @@ INTERVAL_S = 0.25
 
 
 @contextmanager
-def terminal_progress(label: str) -> Iterator[Progress]:
+def terminal_progress(label: str, *, units: str = "images") -> Iterator[Progress]:
     """Give a function of (done, total) that draws a bar on a terminal, and nothing elsewhere."""
     from tqdm.std import tqdm
 
-    with tqdm(desc=label, unit="image", delay=DELAY_S, disable=None) as bar:
+    unit = units.removesuffix("s")
+    with tqdm(desc=label, unit=unit, delay=DELAY_S, disable=None) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total
@@ -29,20 +31,29 @@ def terminal_progress(label: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def notebook_progress(label: str) -> Iterator[Progress]:
+def notebook_progress(label: str, *, units: str = "images") -> Iterator[Progress]:
     """Give a function of (done, total) that writes a line below the cell."""
-    line = _Line(label)
+    line = _Line(label, units)
     try:
         yield line.advance
     finally:
         line.end()
 
 
+def shown_progress(label: str, *, units: str = "images") -> AbstractContextManager[Progress]:
+    """Return the one of the two that fits where this process runs."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    shows_lines = getattr(shell, "kernel", None) is not None
+    return (notebook_progress if shows_lines else terminal_progress)(label, units=units)
+
+
 class _Line:
     """A line of output that is written again and again."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, units: str) -> None:
         self._label = label
+        self._units = units
         self._start = self._shown = monotonic()
         self._state = (0, 0)
         self._name: str | None = None
@@ -64,7 +75,7 @@ class _Line:
 
         done, total = self._state
         self._shown = monotonic()
-        text = f"{self._label}: {done} of {total} images, {self._shown - self._start:.0f} s"
+        text = f"{self._label}: {done} of {total} {self._units}, {self._shown - self._start:.0f} s"
         is_update = self._name is not None
         self._name = self._name or f"matir-{id(self)}-{self._start}"
         transient = {"display_id": self._name}

@@ -46,6 +46,7 @@ class Parser(argparse.ArgumentParser):
         self.commands: dict[str, Parser] = {}
         self.takes_words = False
         self.helps_alone = False
+        self.runs_alone = False
 
     def error(self, message: str) -> NoReturn:
         """Raise `UsageError`."""
@@ -72,6 +73,8 @@ class Parser(argparse.ArgumentParser):
 
     def _check_command(self, words: Sequence[str]) -> None:
         if not words:
+            if self.runs_alone:
+                return
             if self.helps_alone:
                 self.print_help()
             self.error(f"give a command: {', '.join(self.commands)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import matir_nb
+from matir_nb.models.registry import ADAPTERS
 
 PACKAGE = Path(matir_nb.__file__).parent
 
@@ -20,9 +21,12 @@ TABLE = """
 0 printing
 0 errors
 0 version
+0 offline
 0 usage
 0 types                     numpy
 0 config
+0 catalogue
+0 presets
 1 home.folder
 1 home.settings
 1 home.registered
@@ -34,6 +38,7 @@ TABLE = """
 1 geometry.crops            numpy
 1 geometry.masks            numpy pycocotools
 1 geometry.boundary         numpy
+1 geometry.components       numpy
 1 geometry.relations        numpy
 2 images                    numpy PIL
 2 hit_table                 polars
@@ -41,12 +46,30 @@ TABLE = """
 2 terms
 2 models.base               numpy
 2 models.answers
+2 models.spaces
+2 models.prompts
+2 models.marks              numpy PIL
 2 models.clauses
 2 models.identity
+2 models.calibration        numpy
+2 models.runtime            torch
+2 models.batches            torch
+2 models.clip_text          numpy torch
+2 models.tensor_files       safetensors torch
 2 models.views              numpy PIL
+2 models.alpha_clip_options
+2 models.cutouts            numpy PIL
+2 models.patches            numpy PIL
+2 models.int8               torch
+2 models.pooling            torch
+2 models.siglip_text        numpy tokenizers torch
 2 models.sam2_decoder       torch transformers
+2 models.sam2_files         torch transformers safetensors
+2 models.sam2_masks         numpy torch
+2 models.sam2_select        numpy torch
 2 index.manifest
 2 index.cache               numpy
+2 index.calibrations
 2 index.vectors             numpy faiss
 2 index.segments            numpy polars
 2 index.writer              numpy polars
@@ -61,11 +84,28 @@ TABLE = """
 2 evaluation.grounding      numpy
 2 evaluation.report_text
 2 evaluation.explain_text
-3 models.alpha_clip         numpy PIL torch transformers
+3 models.alpha_clip_checkpoint safetensors torch transformers
+3 models.alpha_clip         numpy PIL safetensors torch transformers
+3 models.dense_towers       numpy safetensors torch transformers
+3 models.dense_pool         numpy PIL torch transformers
 3 models.sam2               numpy PIL torch transformers
-3 models.qwen_vl            numpy PIL torch transformers
+3 models.qwen_options
+3 models.qwen_inputs        numpy PIL torch
+3 models.qwen_model         safetensors torch transformers
+3 models.qwen_askers        numpy PIL
+3 models.qwen_vl
+3 models.florence           numpy torch transformers safetensors
+3 models.qwen_reranker
 3 models.given_masks        numpy PIL
+3 models.record_masks       numpy
 3 models.structured         numpy
+3 models.hub_files
+3 models.hub_download       huggingface_hub
+3 models.hub_advice         huggingface_hub
+3 models.hub_checkpoint
+3 models.hub_repo           huggingface_hub tqdm
+3 models.hub                huggingface_hub
+3 models.hub_table          polars
 3 models.registry           torch transformers
 3 models.judges
 3 models.texts              numpy
@@ -76,6 +116,7 @@ TABLE = """
 4 stages.judge              numpy
 4 stages.align              numpy
 4 evaluation.arms
+4 explain.entries
 4 explain.ledger            polars
 4 explain.ledger_text
 4 explain.standing          numpy
@@ -85,6 +126,7 @@ TABLE = """
 4 explain.cut               numpy
 4 explain.yardstick         numpy
 5 evaluation.gallery        PIL tqdm
+5 making                    numpy
 5 engine                    numpy
 5 opening
 5 engines
@@ -104,6 +146,7 @@ TABLE = """
 5 review.progress          numpy polars
 5 review.ledger             polars
 6 review.templates          polars
+6 review.calibrate          numpy polars
 5 exports.drawing           numpy PIL
 5 exports.contact_sheet     PIL
 5 doctor
@@ -148,9 +191,11 @@ TABLE = """
 7 commands.session
 7 commands.given
 7 commands.on_indexes       polars
+7 commands.on_models        polars
 7 commands.on_results
 7 commands.on_explanations  numpy
 7 commands.on_reviews       polars
+7 commands.on_calibration
 7 commands.arguments
 7 commands.tree
 8 cli
@@ -285,4 +330,9 @@ def test_doors_lead_up_to_explanations_views_reviews_and_files_only():
 
 def test_nothing_else_imports_by_name():
     by_name = {m for m, path in SOURCES.items() if "import_module(" in path.read_text()}
-    assert by_name == {"__init__", "doors"}
+    assert by_name == {"__init__", "doors", "models.registry"}
+
+
+def test_every_adapter_is_there_and_below_the_registry():
+    rank = ROWS["models.registry"].rank
+    assert all(ROWS[f"models.{name}"].rank <= rank for name in ADAPTERS)

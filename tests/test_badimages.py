@@ -10,10 +10,11 @@ import pytest
 SCRIPT = """
 import json, resource, sys, time
 import psutil
-from matir_nb.images import SkippedImage, read_folder
+from matir_nb.images import ImageLimits, SkippedImage, read_folder
+limits = ImageLimits(n_workers=int(sys.argv[2]))
 start = last = time.perf_counter()
 found, skipped, slowest = {}, {}, 0.0
-for item in read_folder(sys.argv[1]):
+for item in read_folder(sys.argv[1], limits):
     if isinstance(item, SkippedImage):
         skipped[item.image_id] = item.reason
     else:
@@ -31,10 +32,10 @@ print(json.dumps({
 """
 
 
-def read_in_fresh_process(folder):
+def read_in_fresh_process(folder, n_workers=1):
     # a fresh process, because the peak of its children is theirs alone
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder)],
+        [sys.executable, "-c", SCRIPT, str(folder), str(n_workers)],
         capture_output=True,
         text=True,
         check=True,
@@ -68,6 +69,13 @@ def test_limits_hold(report):
     assert report["slowest_s"] < 20
     assert report["peak_bytes"] < 1 << 30
     assert report["children"] == 0
+
+
+def test_several_workers_read_the_same(report, matir_data):
+    again = read_in_fresh_process(matir_data / "badimages", n_workers=3)
+    assert list(again["found"].items()) == list(report["found"].items())
+    assert again["skipped"] == report["skipped"]
+    assert again["children"] == 0
 
 
 def test_good_controls_are_read_and_hopeless_ones_are_not(report, manifest):

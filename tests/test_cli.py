@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,7 @@ from matir_nb.evaluation.arms import ARMS
 from matir_nb.evaluation.gallery import write_gallery
 from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.home import settings
+from matir_nb.presets import PRESETS
 from matir_nb.results import SearchResult
 
 N = 20
@@ -40,7 +42,7 @@ def gallery(tmp_path_factory):
     return folder, scene_gallery(folder / "images", N)
 
 
-def judge_for(name, _encoder, _device="auto"):
+def judge_for(name, *_):
     if name == "trained":
         raise ModelUnavailableError("no model weights at 'embedded:judge'")
     if name not in ("structured", "none"):
@@ -320,16 +322,40 @@ def test_status_lists_models_and_every_skipped_file(gallery, models, tmp_path, c
     (folder / "broken\x1b[31m.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     argv = ["index", str(folder), "--out", str(tmp_path / "m.matir")]
     assert cli.main(argv) == 0
-    assert "not indexed: 1" in capsys.readouterr().out
+    out, _ = capsys.readouterr()
+    assert "not indexed: 1" in out
+    assert "\nseconds on cpu fp32: read " in out
     assert cli.main(["status", str(tmp_path / "m.matir"), "--verify"]) == 0
     out, _ = capsys.readouterr()
     assert "oracle-encoder" in out
+    assert "\nview        own\n" in out
     assert "broken\\x1b[31m.jpg: " in out
     assert "\x1b" not in out
     assert cli.main(["status", str(tmp_path / "m.matir"), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert (facts["n_images"], facts["images_are_there"], facts["is_verified"]) == (1, True, False)
     assert facts["skipped"].keys() == {"broken\x1b[31m.jpg"}
+
+
+def test_view_and_precision_replace_the_presets(gallery, models, tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def load_encoder(preset, *_):
+        seen.append((preset.name, preset.encoding.view, preset.compute))
+        return models
+
+    monkeypatch.setattr("matir_nb.index.build.load_encoder", load_encoder)
+    argv = ["index", str(gallery[0] / "images"), "--preset", "open-cpu", "--out"]
+    assert cli.main([*argv, str(tmp_path / "a.matir")]) == 0
+    more = ["--view", "whole", "--precision", "fp32"]
+    assert cli.main([*argv, str(tmp_path / "b.matir"), *more]) == 0
+    own = PRESETS["open-cpu"].compute
+    assert own.precision != "fp32"
+    changed = replace(own, precision="fp32")
+    assert seen == [("open-cpu", "own", own), ("open-cpu", "whole", changed)]
+    capsys.readouterr()
+    assert cli.main(["status", str(tmp_path / "b.matir")]) == 0
+    assert "\nview        whole\n" in capsys.readouterr().out
 
 
 def test_eval_prints_and_writes_every_arm(gallery, models, tmp_path, capsys, monkeypatch):

@@ -2,7 +2,6 @@ import dataclasses
 
 import pytest
 
-from matir_nb import config
 from matir_nb.config import (
     AlignConfig,
     CutConfig,
@@ -10,9 +9,9 @@ from matir_nb.config import (
     MaskConfig,
     RetrieveConfig,
     preset_from_json,
-    preset_named,
 )
 from matir_nb.errors import ConfigError, MatirError
+from matir_nb.presets import PRESETS, preset_named
 
 
 @pytest.mark.parametrize(
@@ -28,6 +27,10 @@ from matir_nb.errors import ConfigError, MatirError
         (RetrieveConfig, "region_weight", -0.5),
         (JudgeConfig, "n_judged", -1),
         (JudgeConfig, "chunk_size", 0),
+        (JudgeConfig, "calibration_scale", 0),
+        (JudgeConfig, "calibration_scale", -1.5),
+        (JudgeConfig, "calibration_scale", float("inf")),
+        (JudgeConfig, "calibration_bias", float("nan")),
         (AlignConfig, "min_align_iou", 1.01),
         (CutConfig, "error_rate", 0),
         (CutConfig, "error_rate", 1.0),
@@ -42,6 +45,13 @@ def test_config_errors_are_value_errors_too():
     with pytest.raises(ValueError, match="m_regions"):
         RetrieveConfig(m_regions=0)
     assert issubclass(ConfigError, MatirError)
+
+
+def test_calibrated_log_odds_and_back():
+    config = JudgeConfig(calibration_scale=0.5, calibration_bias=-1)
+    assert (config.calibrated(4.0), config.raw(1.0)) == (1.0, 4.0)
+    assert (config.is_calibrated, JudgeConfig().is_calibrated) == (True, False)
+    assert JudgeConfig().calibrated(-float("inf")) == -float("inf")
 
 
 def test_no_stage_2_is_allowed():
@@ -61,7 +71,7 @@ def test_a_misspelt_preset_gets_the_nearest_name():
 
 
 def test_presets_are_frozen_and_named_like_their_key():
-    for name, preset in config.PRESETS.items():
+    for name, preset in PRESETS.items():
         assert preset.name == name
         with pytest.raises(dataclasses.FrozenInstanceError):
             preset.name = "other"

@@ -1,16 +1,17 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, known_words, oracle_index, words_of
 
 import matir_nb
-from matir_nb.config import PRESETS
 from matir_nb.errors import ConfigError, IndexMismatchError, IndexNotFoundError, QueryError
 from matir_nb.geometry.masks import decode
 from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.index.build import build
 from matir_nb.opening import open_engine
+from matir_nb.presets import PRESETS
 from matir_nb.results import SearchResult
 
 N = 30
@@ -101,7 +102,7 @@ def test_the_result_says_where_it_comes_from(engine, tmp_path):
     assert provenance.versions["matir_nb"] == matir_nb.__version__
     assert {"python", "numpy", "polars"} <= set(provenance.versions)
     assert set(provenance.seconds) == {"retrieve", "judge", "align"}
-    assert provenance.notices == (PRESETS["embedded"].notice,)
+    assert provenance.notices == ()
     found.save(tmp_path / "r.parquet")
     assert SearchResult.load(tmp_path / "r.parquet") == found
     assert found.to_polars().schema == HIT_SCHEMA
@@ -217,3 +218,42 @@ def test_the_engine_loads_no_torch():
     code = "import sys, matir_nb; matir_nb.open; matir_nb.build; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+class ScoringJudge(OracleJudge):
+    """Knows what an image shows, and never says where."""
+
+    grounds = False
+
+    def judge(self, query, inputs):
+        return [replace(one, region_id=None) for one in super().judge(query, inputs)]
+
+
+def test_of_a_judge_that_gives_a_score_alone_stage_1s_region_is_shown(engine, tmp_path):
+    judge = ScoringJudge(model_id="score-only")
+    found = engine.search("red circle", k=N, judge=judge)
+    assert found.provenance.config["judge_grounds"] is False
+    assert engine.search("red circle", k=3).provenance.config["judge_grounds"] is True
+    found.save(tmp_path / "r.parquet")
+    loaded = SearchResult.load(tmp_path / "r.parquet")
+    for hit in loaded:
+        is_shown = hit.p_relevant >= 0.5
+        assert hit.region_id == (hit.best_region_id if is_shown else None)
+        assert (hit.mask is None) == (not is_shown)
+        last = loaded.ledger(hit.rank).row(-1, named=True)
+        assert last["name"] == ("region of stage 1" if is_shown else "no region")
+        assert last["formula"].startswith("the judge names no place: ")
+        traced = engine.trace("red circle", hit.image_id, k=1, judge=judge)
+        assert traced.hit.mask == hit.mask
+        assert traced.entries[-1].formula == last["formula"]
+    assert {hit.mask is None for hit in loaded} == {True, False}
+
+
+def test_a_judge_of_old_that_does_not_say_whether_it_grounds_does(engine):
+    class OldJudge(OracleJudge):
+        def judge(self, query, inputs):
+            return [replace(one, region_id=None) for one in super().judge(query, inputs)]
+
+    found = engine.search("red circle", k=3, judge=OldJudge(model_id="old"))
+    assert {hit.mask for hit in found} == {None}
+    assert found.ledger(1)["name"][-1] == "no place named"

@@ -1,5 +1,6 @@
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -151,7 +152,9 @@ def test_the_pixel_limit_is_said_in_megapixels(tmp_path):
     assert "above the limit of 5.5" in skipped["a.png"]
 
 
-@pytest.mark.parametrize("wrong", [{"max_pixels": 0}, {"max_pixels": 10**9}, {"seconds": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"max_pixels": 0}, {"max_pixels": 10**9}, {"seconds": 0}, {"n_workers": 0}]
+)
 def test_limits_are_checked(wrong):
     with pytest.raises(ConfigError, match=f"{next(iter(wrong))} = .* is not allowed: give"):
         ImageLimits(**wrong)
@@ -263,33 +266,133 @@ def worker_pids():
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
-def test_no_process_is_left_behind(tmp_path):
-    for i in range(3):
-        save(tmp_path / f"{i}.png")
-    before = worker_pids()
-    reader = read_folder(tmp_path)
+def decoding_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "matir-decode"]
+
+
+def numbered(folder, n, side=4):
+    """Write `n` pictures of different grey; return their paths."""
+    size = (side, side)
+    return [
+        save(folder / f"{i:02}.png", Image.new("RGB", size, (i, i, i)), compress_level=1)
+        for i in range(n)
+    ]
+
+
+def greys(items):
+    return [item[1][0, 0, 0] for item in items if not isinstance(item, SkippedImage)]
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_no_process_is_left_behind(tmp_path, n_workers):
+    numbered(tmp_path, 40)  # more than are decoded ahead
+    limits, before = ImageLimits(n_workers=n_workers), worker_pids()
+    reader = read_folder(tmp_path, limits)
     next(reader)
-    assert len(worker_pids() - before) == 1
+    assert 1 <= len(worker_pids() - before) <= n_workers
+    assert len(decoding_threads()) <= n_workers
     reader.close()
-    assert worker_pids() == before
-    read_all(tmp_path)
-    assert worker_pids() == before
+    assert (worker_pids(), decoding_threads()) == (before, [])
+    read_all(tmp_path, limits)
+    assert (worker_pids(), decoding_threads()) == (before, [])
 
 
-def test_a_worker_that_is_killed_is_replaced(tmp_path):
-    for i in range(6):
-        save(tmp_path / f"{i}.png", Image.new("RGB", (700, 700), (i, 0, 0)))
+def test_pictures_come_in_order_from_all_workers(tmp_path):
+    paths = numbered(tmp_path, 40)
+    before, seen = worker_pids(), set()
+    items = []
+    for item in read_files(paths, root=tmp_path, limits=ImageLimits(n_workers=3)):
+        items.append(item)
+        seen |= worker_pids() - before
+    assert greys(items) == list(range(40))
+    assert len(seen) == 3
+
+
+def test_no_more_workers_than_pictures(tmp_path):
+    paths = numbered(tmp_path, 2)
     before = worker_pids()
-    reader = read_folder(tmp_path)
+    reader = read_files(paths, root=tmp_path, limits=ImageLimits(n_workers=8))
+    next(reader)
+    assert len(worker_pids() - before) <= 2
+    assert greys(reader) == [1]
+
+
+def test_workers_leave_processors_to_the_models(monkeypatch):
+    for n_processors, expected in ((1, 1), (2, 1), (8, 4), (64, 8)):
+        processors = set(range(n_processors))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, p=processors: p, raising=False)
+        assert image_process.default_workers() == expected
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert image_process.default_workers() == 3
+
+
+def wait_until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def begun(monkeypatch):
+    """Return a list that grows with every picture that a worker is asked for."""
+    asked, original = [], image_process.DecodingProcess.read
+
+    def read(self, path):
+        asked.append(path.name)
+        return original(self, path)
+
+    monkeypatch.setattr(image_process.DecodingProcess, "read", read)
+    return asked
+
+
+def test_the_next_pictures_are_decoded_meanwhile_but_not_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_process, "AHEAD_PICTURES", 3)
+    paths, asked = numbered(tmp_path, 20), begun(monkeypatch)
+    reader = read_files(paths, root=tmp_path, limits=ImageLimits(n_workers=1))
     items = [next(reader)]
+    wait_until(lambda: len(asked) == 5)
+    time.sleep(0.2)
+    assert len(asked) == 5
+    assert greys([*items, *reader]) == list(range(20))
+
+
+def test_what_waits_is_bounded_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_process, "AHEAD_BYTES", 2 * 100 * 100 * 3)
+    paths, asked = numbered(tmp_path, 20, side=100), begun(monkeypatch)
+    reader = read_files(paths, root=tmp_path, limits=ImageLimits(n_workers=1))
+    items = [next(reader)]
+    wait_until(lambda: len(asked) == 3)
+    time.sleep(0.2)
+    assert len(asked) == 3
+    assert greys([*items, *reader]) == list(range(20))
+
+
+def test_one_picture_larger_than_all_that_may_wait_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_process, "AHEAD_BYTES", 1)
+    paths = numbered(tmp_path, 6, side=20)
+    limits = ImageLimits(n_workers=3)
+    assert greys(read_files(paths, root=tmp_path, limits=limits)) == list(range(6))
+
+
+def test_a_worker_that_cannot_start_is_an_error(tmp_path, monkeypatch):
+    paths = numbered(tmp_path, 4)
+    monkeypatch.setattr(image_process.sys, "executable", shutil.which("false"))
+    with pytest.raises(ImageError, match=r"cannot start the decoding process: .*false"):
+        list(read_files(paths, root=tmp_path, limits=ImageLimits(n_workers=2)))
+    assert decoding_threads() == []
+
+
+def test_a_worker_that_is_killed_while_idle_is_replaced(tmp_path):
+    paths, before = numbered(tmp_path, 2), worker_pids()
+    process = image_process.DecodingProcess(ImageLimits())
+    assert process.read(paths[0])[1][0, 0, 0] == 0
     (pid,) = worker_pids() - before
-    psutil.Process(pid).kill()
-    items += reader
-    skipped = [item for item in items if isinstance(item, SkippedImage)]
-    assert len(items) == 6
-    assert [item.reason for item in skipped] == ["the decoder crashed on it (SIGKILL)"]
-    good = [item[1][0, 0, 0] for item in items if not isinstance(item, SkippedImage)]
-    assert good == [0, 2, 3, 4, 5]
+    worker = psutil.Process(pid)
+    worker.kill()
+    wait_until(lambda: worker.status() == psutil.STATUS_ZOMBIE)
+    assert process.read(paths[1])[1][0, 0, 0] == 1
+    process.close()
     assert worker_pids() == before
 
 
@@ -321,6 +424,54 @@ def three_pictures(tmp_path):
     for name in ("a.png", "b-trap.png", "c.png"):
         save(folder / name)
     return folder
+
+
+def test_a_worker_that_is_killed_is_replaced(tmp_path, rigged_worker):
+    rigged_worker("import os, time; os.mkdir(f'{self}.begun'); time.sleep(60)")
+    folder, before = three_pictures(tmp_path), worker_pids()
+    reader = read_folder(folder, ImageLimits(n_workers=1))
+    items = [next(reader)]
+    wait_until((folder / "b-trap.png.begun").exists)
+    (pid,) = worker_pids() - before
+    psutil.Process(pid).kill()
+    items += reader
+    assert [i.reason for i in items if isinstance(i, SkippedImage)] == [
+        "the decoder crashed on it (SIGKILL)"
+    ]
+    assert len(items) == 3
+    assert worker_pids() == before
+
+
+def test_what_hangs_is_not_waited_for_when_the_reader_is_closed(tmp_path, rigged_worker):
+    rigged_worker("import time; time.sleep(60)")
+    before, start = worker_pids(), time.perf_counter()
+    reader = read_folder(three_pictures(tmp_path), ImageLimits(n_workers=2))
+    next(reader)
+    reader.close()
+    assert time.perf_counter() - start < 15
+    assert (worker_pids(), decoding_threads()) == (before, [])
+
+
+def test_what_hangs_and_crashes_costs_itself_among_several_workers(tmp_path, rigged_worker):
+    rigged_worker("import os, time; os.abort() if '05' in self.name else time.sleep(60)")
+    paths = numbered(tmp_path / "pictures", 12)
+    for row in (3, 5):
+        paths[row] = paths[row].rename(paths[row].with_name(f"{row:02}-trap.png"))
+    limits = ImageLimits(seconds=1.5, n_workers=3)
+    items = list(read_files(paths, root=tmp_path / "pictures", limits=limits))
+    assert greys(items) == [0, 1, 2, 4, 6, 7, 8, 9, 10, 11]
+    assert [items[row].reason for row in (3, 5)] == [
+        "decoding takes longer than 1.5 s (ImageLimits.seconds)",
+        "the decoder crashed on it (SIGABRT)",
+    ]
+
+
+def test_a_slow_picture_does_not_change_the_order(tmp_path, rigged_worker):
+    rigged_worker("import time; time.sleep(1)")
+    paths = numbered(tmp_path / "pictures", 6)
+    paths[0] = paths[0].rename(paths[0].with_name("00-trap.png"))
+    limits = ImageLimits(n_workers=2)
+    assert greys(read_files(paths, root=tmp_path / "pictures", limits=limits)) == list(range(6))
 
 
 def test_a_crash_costs_one_file(tmp_path, rigged_worker):

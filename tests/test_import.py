@@ -47,3 +47,11 @@ def test_an_unknown_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'serch'"):
         _ = matir_nb.serch
+
+
+def test_the_presets_are_read_only():
+    import matir_nb
+
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        matir_nb.PRESETS["embedded"] = None
+    assert {"Calibration", "CutConfig"} <= set(matir_nb.__all__)

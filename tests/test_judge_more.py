@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fakes import OracleEncoder, OracleJudge, oracle_index
 
-from matir_nb.config import PRESETS
 from matir_nb.errors import ConfigError, IndexMismatchError
 from matir_nb.opening import open_engine
+from matir_nb.presets import PRESETS
 from matir_nb.results import SearchResult
 
 N = 30

@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 from fakes import OracleEncoder, bare_hit, oracle_index
 
-from matir_nb.config import PRESETS, RetrieveConfig
+from matir_nb.config import RetrieveConfig
 from matir_nb.opening import open_engine
+from matir_nb.presets import PRESETS
 from matir_nb.terms import stage1_terms
 
 N = 12

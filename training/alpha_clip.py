@@ -31,12 +31,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
 
-from matir_nb.config import preset_named
 from matir_nb.geometry.masks import encode, tight_box_xyxy
 from matir_nb.models.alpha_clip import AlphaClipEncoder, normalise
-from matir_nb.models.registry import find_weights
+from matir_nb.models.registry import embedded_folder
 from matir_nb.models.sam2 import Sam2MaskSource
 from matir_nb.models.views import View, cut, whole_window
+from matir_nb.presets import preset_named
 from matir_nb.scenes.draw import Scene, draw_gallery
 from matir_nb.scenes.meaning import ATTRIBUTES, Query
 from matir_nb.scenes.phrases import all_words, say
@@ -462,7 +462,7 @@ def calibrate(folder: Path, n: int) -> None:
     """Fit log-odds = scale * cosine + bias on regions found in validation scenes; store both."""
     encoder = AlphaClipEncoder.from_pretrained(folder)
     preset = preset_named("embedded")
-    source = Sam2MaskSource.from_pretrained(find_weights(preset.segmenter), preset.masks)
+    source = Sam2MaskSource.from_pretrained(embedded_folder(preset.segmenter), preset.masks)
     scenes = list(draw_gallery("validation", n, seed=7))
     images = [scene.image for scene in scenes]
     regions = [found for i in range(0, n, 8) for found in source.generate(images[i : i + 8])]

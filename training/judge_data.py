@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from matir_nb.geometry.masks import encode, tight_box_xyxy
-from matir_nb.models.qwen_vl import box_words, region_cutouts
+from matir_nb.models.cutouts import box_words, region_cutouts
 from matir_nb.scenes.draw import Scene
 from matir_nb.scenes.meaning import ATTRIBUTES, KINDS, NounPhrase, Query
 from matir_nb.scenes.phrases import say

@@ -12,7 +12,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from matir_nb.models.qwen_vl import ListedRegions
+from matir_nb.models.cutouts import ListedRegions
 from matir_nb.models.views import View
 from matir_nb.scenes.phrases import TEXTURE_NOUNS, WORDS, all_words
 from matir_nb.scenes.vocabulary import COLOURS, SHAPES, SIZES, TEXTURES

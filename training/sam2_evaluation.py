@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Sam2Model
 
-from matir_nb.config import MaskConfig, preset_named
+from matir_nb.config import MaskConfig
 from matir_nb.geometry.masks import encode_many, mask_iou
 from matir_nb.models.base import MaskSource
 from matir_nb.models.sam2 import Sam2MaskSource
 from matir_nb.models.sam2_decoder import draw_masks, encode_images, read_prompts
+from matir_nb.presets import preset_named
 from matir_nb.scenes.draw import Scene, draw_scene
 from matir_nb.scenes.vocabulary import Split
 from training.sam2_data import MEAN, STD, square

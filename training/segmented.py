@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from matir_nb.config import preset_named
 from matir_nb.geometry.masks import decode_many, encode, mask_iou
-from matir_nb.models.registry import find_weights
+from matir_nb.models.registry import embedded_folder
 from matir_nb.models.sam2 import Sam2MaskSource
+from matir_nb.presets import preset_named
 from matir_nb.scenes.draw import Scene
 from matir_nb.types import Regions
 from training.scene_pool import load_pool
@@ -91,7 +91,7 @@ def main() -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     config = replace(preset_named("embedded").masks, points_per_side=args.points_per_side)
-    source = Sam2MaskSource.from_pretrained(find_weights("embedded:sam2"), config)
+    source = Sam2MaskSource.from_pretrained(embedded_folder("embedded:sam2"), config)
     scenes = load_pool(args.pool, args.n)
     for first in range(0, len(scenes), SCENES_PER_PART):
         path = args.out / f"{first:05d}.npz"

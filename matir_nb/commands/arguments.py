@@ -5,18 +5,33 @@ This module calls nothing that a command does.
 
 from pathlib import Path
 
+from matir_nb.catalogue import CATALOGUE
 from matir_nb.commands.on_results import ENDINGS, FORMATS
 from matir_nb.commands.session import LAST
-from matir_nb.config import PRESETS
+from matir_nb.config import PRECISIONS, VIEWS
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.home.settings import KEYS
+from matir_nb.presets import PRESET_NAMES, PRESETS
 from matir_nb.usage import Parser, completed, one_of
+
+JUDGE_HELP = (
+    "structured, trained, one of matir models, or a folder; "
+    ":box, :marks or :listed behind it says how it is asked"
+)
 
 
 def device_argument(parser: Parser) -> None:
     """Add those of `device`."""
     parser.add_argument(
         "--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or mps"
+    )
+
+
+def models_are_loaded(parser: Parser) -> None:
+    """Add those of a command that loads models."""
+    device_argument(parser)
+    parser.add_argument(
+        "--offline", action="store_true", help="never fetch a model: use what is on this machine"
     )
 
 
@@ -38,9 +53,21 @@ def index_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--preset",
         default="embedded",
-        type=one_of("preset", PRESETS),
+        type=one_of("preset", PRESET_NAMES),
         metavar="NAME",
-        help=f"models: {', '.join(PRESETS)}",
+        help=f"models: {', '.join(PRESET_NAMES)} (matir models lists them)",
+    )
+    parser.add_argument(
+        "--view",
+        type=one_of("view", VIEWS),
+        metavar="NAME",
+        help=f"what the encoder sees of a region: {', '.join(VIEWS)}",
+    )
+    parser.add_argument(
+        "--precision",
+        type=one_of("precision", PRECISIONS),
+        metavar="NAME",
+        help=f"what models compute in: {', '.join(PRECISIONS)}",
     )
     parser.add_argument(
         "--masks",
@@ -48,7 +75,7 @@ def index_arguments(parser: Parser) -> None:
         metavar="FILE",
         help="use these masks: COCO instances or panoptic JSON, or SAM 2 generator records",
     )
-    device_argument(parser)
+    models_are_loaded(parser)
 
 
 def open_arguments(parser: Parser) -> None:
@@ -56,7 +83,7 @@ def open_arguments(parser: Parser) -> None:
     completed(parser.add_argument("index", metavar="NAME|PATH", help="the index"), "index")
     parser.add_argument("--name", metavar="NAME", help="what to call it from now on")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are now")
-    device_argument(parser)
+    models_are_loaded(parser)
 
 
 def list_arguments(parser: Parser) -> None:
@@ -87,7 +114,7 @@ def search_arguments(parser: Parser) -> None:
         help="the last stage that runs (default 2; 1 = no judge)",
     )
     judge.add_argument("--no-judge", action="store_true", help="the same as --stage 1")
-    judge.add_argument("--judge", metavar="NAME", help="structured, trained or a folder")
+    judge.add_argument("--judge", metavar="NAME", help=JUDGE_HELP)
     parser.add_argument("--n-judged", type=int, metavar="N", help="candidates the judge sees")
     parser.add_argument(
         "--format",
@@ -101,7 +128,7 @@ def search_arguments(parser: Parser) -> None:
         metavar="FILE",
         help=f"write {', '.join(ENDINGS)}; in a notebook also a variable's name",
     )
-    device_argument(parser)
+    models_are_loaded(parser)
 
 
 def result_arguments(parser: Parser) -> None:
@@ -137,9 +164,9 @@ def trace_arguments(parser: Parser) -> None:
     parser.add_argument("--n-judged", type=int, metavar="N", help="candidates the judge sees")
     judge = parser.add_mutually_exclusive_group()
     judge.add_argument("--no-judge", action="store_true", help="stage 1 only")
-    judge.add_argument("--judge", metavar="NAME", help="structured, trained or a folder")
+    judge.add_argument("--judge", metavar="NAME", help=JUDGE_HELP)
     _which_index(parser)
-    device_argument(parser)
+    models_are_loaded(parser)
 
 
 def why_arguments(parser: Parser) -> None:
@@ -160,7 +187,7 @@ def sensitivity_arguments(parser: Parser) -> None:
     """Add those of `sensitivity`."""
     _which_index(parser)
     parser.add_argument("-n", type=int, default=32, metavar="N", help="images (default 32)")
-    device_argument(parser)
+    models_are_loaded(parser)
 
 
 def review_arguments(parser: Parser) -> None:
@@ -178,6 +205,17 @@ def review_arguments(parser: Parser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="write .parquet, .csv or .json"
     )
+
+
+def calibrate_arguments(parser: Parser) -> None:
+    """Add those of `calibrate`."""
+    about = "a saved review, or in a notebook a variable (default: say what is kept)"
+    parser.add_argument("review", nargs="?", metavar="REVIEW", help=about)
+    parser.add_argument("--judge", metavar="NAME", help=f"{JUDGE_HELP} (default: the preset's)")
+    about = "let the judge's log-odds count as they are again"
+    parser.add_argument("--forget", action="store_true", help=about)
+    _which_index(parser)
+    models_are_loaded(parser)
 
 
 def export_arguments(parser: Parser) -> None:
@@ -239,7 +277,32 @@ def _gallery_arguments(parser: Parser, n_queries: int, which: str) -> None:
     completed(option, "index")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="work folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
-    device_argument(parser)
+    models_are_loaded(parser)
+
+
+def models_arguments(parser: Parser) -> None:
+    """Add those of `models`."""
+    parser.runs_alone = True
+    parser.set_defaults(action="list")
+    actions = parser.add_subparsers(metavar="ACTION", title="actions")
+
+    def action(name: str, about: str) -> Parser:
+        sub: Parser = actions.add_parser(name, help=about, description=about)
+        sub.set_defaults(action=name)
+        parser.commands[name] = sub
+        return sub
+
+    fetch = action("fetch", "fetch models, or go on fetching; check those that are here")
+    names = one_of("preset or model", (*PRESET_NAMES, *CATALOGUE))
+    fetch.add_argument(
+        "names", nargs="+", type=names, metavar="PRESET|MODEL", help="a preset: all its models"
+    )
+    convert = action("convert", "convert a checkpoint that was loaded by hand")
+    converted = [name for name, entry in CATALOGUE.items() if entry.checkpoint is not None]
+    convert.add_argument(
+        "name", type=one_of("model", converted), metavar="NAME", help=", ".join(converted)
+    )
+    convert.add_argument("file", type=Path, metavar="FILE", help="the .pth file of its page")
 
 
 def demo_arguments(parser: Parser) -> None:

@@ -7,21 +7,25 @@ Arguments are those of the tree in `matir_nb.commands.tree`; the commands about 
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matir_nb.catalogue import licence_notices
 from matir_nb.commands.session import Session, writable
-from matir_nb.config import preset_named
+from matir_nb.config import EncodeConfig, Preset
 from matir_nb.errors import MatirError
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.home import registered, settings
+from matir_nb.models.registry import choose_preset
+from matir_nb.presets import preset_named
 from matir_nb.printing import printable, table
 
 if TYPE_CHECKING:
     from matir_nb.index.store import Index
 
 MAX_SKIPPED_SHOWN = 10
+MADE_BY = ("preset", "view", "segmenter", "encoder", "fingerprint")
 LIST_COLUMNS = ("name", "current", "images", "regions", "is_there", "path")
 
 
@@ -29,7 +33,10 @@ def index(args: argparse.Namespace, session: Session) -> Any:
     """Index a folder of images, and make the index the current one."""
     from matir_nb.index.build import build
 
-    preset = preset_named(args.preset)
+    preset, why = choose_preset(args.preset, args.device)
+    if why:
+        session.note(why)
+    preset = _changed(preset, args)
     out = args.out or default_index(args.folder)
     if args.name is not None:
         registered.check_name(args.name, out)
@@ -46,11 +53,21 @@ def index(args: argparse.Namespace, session: Session) -> Any:
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in report.seconds.items())
     lines = [
         f"{report.n_images} images, {report.n_regions} regions in {printable(str(report.path))}",
-        f"seconds: {stages}",
+        f"seconds{f' on {report.runtime}' if report.runtime else ''}: {stages}",
         *_skipped([(s.image_id, s.reason) for s in report.skipped], session, MAX_SKIPPED_SHOWN),
         f"current index: {printable(name)}",
     ]
     return session.told(report, "\n".join(lines), notice=preset.notice)
+
+
+def _changed(preset: Preset, args: argparse.Namespace) -> Preset:
+    """Return `preset` with the options that the arguments replace."""
+    changes: dict[str, Any] = {}
+    if args.view is not None:
+        changes["encoding"] = EncodeConfig(args.view)
+    if args.precision is not None:
+        changes["compute"] = replace(preset.compute, precision=args.precision)
+    return replace(preset, **changes)
 
 
 def default_index(folder: Path) -> Path:
@@ -155,8 +172,9 @@ def status(args: argparse.Namespace, session: Session) -> Any:
         return session.told(made, json.dumps(document, indent=1, ensure_ascii=False))
     lines = [f"{name:12}{printable(value)}" for name, value in _in_words(made.facts).items()]
     lines += _skipped(made.skipped, session, None)
-    notice = str(opened.manifest.preset.get("notice", ""))
-    return session.told(made, "\n".join(lines), notice=notice)
+    licences = licence_notices(str(part) for part in opened.manifest.made_by.values())
+    notices = dict.fromkeys((str(opened.manifest.preset.get("notice", "")), *licences))
+    return session.told(made, "\n".join(lines), notice="; ".join(filter(None, notices)))
 
 
 def _facts(index: "Index", *, is_verified: bool) -> dict[str, str | int | bool]:
@@ -171,6 +189,7 @@ def _facts(index: "Index", *, is_verified: bool) -> dict[str, str | int | bool]:
         "n_bytes": sum(segment.n_bytes for segment in manifest.segments),
         "n_segments": len(manifest.segments),
         "preset": str(manifest.preset.get("name")),
+        "view": str(manifest.preset.get("encoding", {}).get("view", EncodeConfig().view)),
         "segmenter": str(manifest.made_by["segmenter"]),
         "encoder": str(manifest.made_by["encoder"]),
         "fingerprint": index.fingerprint,
@@ -186,7 +205,7 @@ def _in_words(facts: Mapping[str, str | int | bool]) -> dict[str, str]:
         "images": f"{facts['n_images']} in {facts['image_root']}{there}",
         "regions": f"{facts['n_regions']}, vectors of length {facts['dim']}",
         "size": f"{int(facts['n_bytes']) / 1e6:.1f} MB in {facts['n_segments']} segments",
-        **{name: str(facts[name]) for name in ("preset", "segmenter", "encoder", "fingerprint")},
+        **{name: str(facts[name]) for name in MADE_BY},
         "files": checked if facts["is_verified"] else f"{checked} (--verify reads all)",
     }
 

@@ -227,7 +227,7 @@ class Session(ABC):
             self.note(f"{name}={os.environ[name]} in the environment wins over the file")
 
     @abstractmethod
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
+    def progress(self, label: str, *, units: str = "images") -> AbstractContextManager[Progress]:
         """Return a context whose function takes (done, total)."""
 
     @abstractmethod

@@ -7,9 +7,18 @@ What a command does is in `matir_nb.commands.on_indexes` and its neighbours. Tex
 import argparse
 from collections.abc import Callable, Sequence
 
-from matir_nb.commands import arguments, on_explanations, on_indexes, on_results, on_reviews
+from matir_nb.commands import (
+    arguments,
+    on_calibration,
+    on_explanations,
+    on_indexes,
+    on_models,
+    on_results,
+    on_reviews,
+)
 from matir_nb.commands.session import LAST, Session
 from matir_nb.errors import unknown
+from matir_nb.offline import kept_offline
 from matir_nb.usage import HelpWanted, Parser, UsageError, completed
 from matir_nb.version import __version__
 
@@ -43,7 +52,8 @@ def run(argv: Sequence[str], session: Session, *, body: str | None = None) -> ob
     if body is not None:
         _take_body(args, body, session.prog)
     command: Callable[[argparse.Namespace, Session], object] = args.run
-    return command(args, session)
+    with kept_offline(wanted=getattr(args, "offline", False)):
+        return command(args, session)
 
 
 def _take_body(args: argparse.Namespace, body: str, prog: str) -> None:
@@ -182,6 +192,12 @@ COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], No
         'review = matir_nb.Review.load("oaks.parquet")',
         arguments.review_arguments,
     ),
+    "calibrate": (
+        on_calibration.calibrate,
+        "fit a judge's probabilities to the marks of a review",
+        'engine.calibrate(matir_nb.Review.load("oaks.parquet"))',
+        arguments.calibrate_arguments,
+    ),
     "export": (
         on_results.export,
         "write a result to a file",
@@ -199,6 +215,12 @@ COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], No
         "measure the quality of every stage",
         "matir_nb.evaluation.scene_report.evaluate_scenes(SceneEvalConfig(n_images=100))",
         arguments.eval_arguments,
+    ),
+    "models": (
+        on_models.models,
+        "list the models that can be fetched, fetch and convert them",
+        "matir_nb.models.hub_table.models_table()",
+        arguments.models_arguments,
     ),
     "demo": (
         on_indexes.demo,

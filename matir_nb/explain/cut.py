@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from matir_nb.config import CutConfig
+from matir_nb.config import CutConfig, JudgeConfig
 from matir_nb.explain.null_band import NullBand
 from matir_nb.models.answers import sigmoid
 from matir_nb.types import Hit
@@ -64,8 +64,10 @@ class Cut:
         n_images: images that were asked.
         min_stage1_score: decides where there was no judge.
         n_phrases: neutral phrases behind `min_stage1_score`.
-        min_logit: decides about the hits that the judge saw; None = there was no judge.
+        min_logit: the judge's own log-odds, which decide about the hits that it saw; None = there
+            was no judge.
         is_fitted: whether the judge's null is known; None = there was no judge.
+        min_p: the probability that `min_logit` stands for; None = there was no judge.
         unknown_words: of the query, that the encoder has never seen; with any, no hit is kept.
     """
 
@@ -76,6 +78,7 @@ class Cut:
     n_phrases: int
     min_logit: float | None = None
     is_fitted: bool | None = None
+    min_p: float | None = None
     unknown_words: tuple[str, ...] = ()
 
     def keeps(self, hit: Hit) -> bool | None:
@@ -90,14 +93,9 @@ class Cut:
             return hit.stage1_score >= self.min_stage1_score
         return None if hit.logit is None else hit.logit >= self.min_logit
 
-    @property
-    def min_p(self) -> float | None:
-        """The probability that `min_logit` stands for."""
-        return None if self.min_logit is None else sigmoid(self.min_logit)
-
     def as_json(self) -> dict[str, Any]:
         """Return plain values, for a result's provenance."""
-        return asdict(self) | {"unknown_words": list(self.unknown_words), "min_p": self.min_p}
+        return asdict(self) | {"unknown_words": list(self.unknown_words)}
 
     def notice(self, hits: Sequence[Hit]) -> str:
         """Return what a reader must know when none of `hits` stands out; else ""."""
@@ -117,7 +115,7 @@ class Cut:
             return "the judge saw none of these hits, so none is above the cut: judge more of them"
         best = max(judged, key=lambda hit: -math.inf if hit.logit is None else hit.logit)
         place = "the best hit" if best.rank == 1 else f"hit {best.rank} at most"
-        p = f"p = {best.p_relevant or 0:.2f}, and {self.min_p:.2f} would stand out"
+        p = f"p = {best.p_relevant or 0:.2f}, and {self.min_p or 0:.2f} would stand out"
         what = f"the judge gives {place} {p}; in that image {_above(best)}"
         return f"nothing in this index stands out for this query: {what}"
 
@@ -138,6 +136,7 @@ def cut_of(
     config: CutConfig,
     n_images: int,
     judge_id: str | None = None,
+    judging: JudgeConfig | None = None,
     unknown: Sequence[str] = (),
 ) -> Cut:
     """Return the cut of a query.
@@ -151,6 +150,7 @@ def cut_of(
         config: how often an absent query may have a hit above the cut.
         n_images: images in the index.
         judge_id: model id of the judge that saw the best candidates; None = there was none.
+        judging: how that judge is calibrated; None = it is not.
         unknown: words of the query that the encoder does not know.
     """
     rows = band.rows_for(query)
@@ -159,16 +159,20 @@ def cut_of(
     plain = Cut("null band", rate, n_images, score, len(rows), unknown_words=tuple(unknown))
     if judge_id is None:
         return plain
-    min_logit, is_fitted = judge_threshold(judge_id, n_images, rate)
-    return replace(plain, by="judge", min_logit=min_logit, is_fitted=is_fitted)
+    judging = judging or JudgeConfig()
+    min_logit, is_fitted = judge_threshold(judge_id, n_images, rate, judging)
+    min_p = sigmoid(judging.calibrated(min_logit))
+    return replace(plain, by="judge", min_logit=min_logit, is_fitted=is_fitted, min_p=min_p)
 
 
-def judge_threshold(judge_id: str, n_images: int, error_rate: float) -> tuple[float, bool]:
-    """Return the log-odds that stand out among `n_images`, and whether they are fitted.
+def judge_threshold(
+    judge_id: str, n_images: int, error_rate: float, judging: JudgeConfig | None = None
+) -> tuple[float, bool]:
+    """Return the judge's own log-odds that stand out among `n_images`, and if they are fitted.
 
     From the judge's null in `JUDGE_NULLS`. A judge whose null was not measured is taken at its
-    word in an index of one image (p >= 0.5, log-odds 0) and needs `UNFITTED_SCALE` * ln(n_images)
-    more, about as the judge that was measured.
+    word in an index of one image (p >= 0.5, calibrated log-odds 0) and needs `UNFITTED_SCALE` *
+    ln(n_images) more, about as the judge that was measured.
 
     >>> judge_threshold("some judge", 1, 0.05)
     (0.0, False)
@@ -176,7 +180,7 @@ def judge_threshold(judge_id: str, n_images: int, error_rate: float) -> tuple[fl
     for name, null in JUDGE_NULLS.items():
         if judge_id.startswith(name):
             return null.min_logit(n_images, error_rate), True
-    return UNFITTED_SCALE * math.log(max(n_images, 1)), False
+    return (judging or JudgeConfig()).raw(UNFITTED_SCALE * math.log(max(n_images, 1))), False
 
 
 def marked(hits: Sequence[Hit], query: str, band: NullBand, cut: Cut) -> list[Hit]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from matir_nb.explain.ledger import Entry, difference_entries
+from matir_nb.explain.entries import Entry, difference_entries
 from matir_nb.printing import number, printable, shorten, table
 from matir_nb.results import SearchResult
 from matir_nb.terms import MINUS, signed

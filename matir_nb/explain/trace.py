@@ -19,13 +19,13 @@ import numpy as np
 from matir_nb.config import AlignConfig, JudgeConfig, RetrieveConfig
 from matir_nb.engine import Cancel, Engine
 from matir_nb.errors import ConfigError, unknown
-from matir_nb.explain.ledger import entries
+from matir_nb.explain.entries import entries
 from matir_nb.explain.standing import Standing
 from matir_nb.explain.traced import N_JUDGED, THE_JUDGE, K, Trace, TracedRegion
 from matir_nb.models.base import Judge
 from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
-from matir_nb.stages.align import Scored, judge_ranks
+from matir_nb.stages.align import Scored, evidence, judge_ranks
 from matir_nb.stages.retrieve import scan
 from matir_nb.types import Hit, Judgement
 
@@ -200,10 +200,9 @@ class _Run:
     def _with(self, standing: Standing, judgements: Sequence[Judgement]) -> Standing:
         """Return `standing` with the final scores that judgements give (`align.final_score`)."""
         places = np.argsort(self.rows)[self.engine.index.rows_of([j.image_id for j in judgements])]
-        limit = self.judging.max_logit
-        logits = np.clip(np.array([j.logit for j in judgements], np.float64), -limit, limit)
+        counts = np.array([evidence(j.logit, self.judging) for j in judgements], np.float64)
         judged = standing.judged.copy()
-        judged[places] = standing.unjudged[places] + self.judging.weight * logits
+        judged[places] = standing.unjudged[places] + self.judging.weight * counts
         return replace(standing, judged=judged)
 
     def _judge(
@@ -266,7 +265,7 @@ class _Run:
             return K
         if judgement is None and is_open:
             return N_JUDGED
-        spoke_against = judgement is not None and judgement.logit < 0
+        spoke_against = judgement is not None and evidence(judgement.logit, self.judging) < 0
         return THE_JUDGE if spoke_against or self.place < self.k else K
 
     def _hit(
@@ -284,10 +283,10 @@ class _Run:
             score = float(standing.scores()[self.place])
             scored = Scored(score, candidate, judgement, judge_rank)
             config = AlignConfig(**self.result.provenance.config["align"])
-            bare = self.engine.hits_of([scored], config)
+            bare = self.engine.hits_of([scored], config, judge=self.model)
             judge = self.model if judgements else None
             (hit,) = self.engine.marked_hits(
-                bare, self.result.query, config=self.retrieving, judge=judge
+                bare, self.result.query, config=self.retrieving, judge=judge, judging=self.judging
             )
         return replace(hit, rank=rank)
 

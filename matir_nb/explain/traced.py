@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from matir_nb.explain.ledger import Entry, ledger_frame
+from matir_nb.explain.entries import Entry
+from matir_nb.explain.ledger import ledger_frame
 from matir_nb.explain.ledger_text import ledger_text
 from matir_nb.printing import html_table, html_text, number, printable, table
 from matir_nb.types import BoxXYXY, Hit

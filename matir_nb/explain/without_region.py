@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from matir_nb.config import RetrieveConfig
+from matir_nb.config import JudgeConfig, RetrieveConfig
 from matir_nb.errors import ConfigError, ShapeError
 from matir_nb.explain.ledger import hit_of
 from matir_nb.geometry.boundary import grow
@@ -22,6 +22,7 @@ from matir_nb.geometry.masks import decode, merge
 from matir_nb.index.store import Index
 from matir_nb.models.base import JudgeInput
 from matir_nb.results import SearchResult
+from matir_nb.stages.judge import calibrated
 from matir_nb.stages.retrieve import Scan, best_regions, fuse, scan
 from matir_nb.types import Candidate, FloatArray, Judgement, MaskRLE, RGBImage
 
@@ -139,18 +140,20 @@ def rank_of(
 def ask_again(result: SearchResult, inputs: Sequence[JudgeInput]) -> list[Judgement]:
     """Return what the judge behind `result` says of each of `inputs`; nothing is remembered.
 
+    Its p is calibrated as in `result`.
+
     Raises:
         ConfigError: there is no judge.
     """
     judge = result.source_for("occlusions need").engine().judge_of(result)
-    chunk_size = result.provenance.config["judging"]["chunk_size"]
+    judging = JudgeConfig(**result.provenance.config["judging"])
     told: list[Judgement] = []
-    for start in range(0, len(inputs), chunk_size):
-        told += judge.judge(result.query, inputs[start : start + chunk_size])
+    for start in range(0, len(inputs), judging.chunk_size):
+        told += judge.judge(result.query, inputs[start : start + judging.chunk_size])
     if len(told) != len(inputs):
         message = f"judge {judge.model_id!r}: expected {len(inputs)} judgements, got {len(told)}"
         raise ShapeError(message)
-    return told
+    return [calibrated(judgement, judging) for judgement in told]
 
 
 def judgement_of_image(judgement: Judgement, *, gone: int) -> Judgement:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from matir_nb.config import Preset, RetrieveConfig
+from matir_nb.config import JudgeConfig, Preset, RetrieveConfig
 from matir_nb.explain.cut import Cut, cut_of, marked
 from matir_nb.explain.neutral import bank, unknown_words
 from matir_nb.explain.null_band import NullBand, stored_vectors
@@ -53,13 +53,20 @@ class Yardstick:
             self._bands = self._bands | {config: band}
         return self._bands[config]
 
-    def cut(self, query: str, config: RetrieveConfig, judge: Judge | None) -> Cut:
+    def cut(
+        self,
+        query: str,
+        config: RetrieveConfig,
+        judge: Judge | None,
+        judging: JudgeConfig | None = None,
+    ) -> Cut:
         """Return the cut of a query.
 
         Args:
             query: as asked.
             config: of stage 1.
             judge: the one that saw some of the candidates; None = none did.
+            judging: how it is calibrated; None = it is not.
         """
         return cut_of(
             query,
@@ -67,6 +74,7 @@ class Yardstick:
             config=self._preset.cut,
             n_images=self._index.n_images,
             judge_id=None if judge is None else judge.model_id,
+            judging=judging,
             unknown=unknown_words(query, self._preset.neutral),
         )
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from matir_nb.explain.ledger import entries, gap, hit_of
+from matir_nb.explain.entries import entries
+from matir_nb.explain.ledger import gap, hit_of
 from matir_nb.explain.ledger_text import ledger_text
 from matir_nb.geometry.boxes import pairwise_iou
 from matir_nb.hit_table import STAGES

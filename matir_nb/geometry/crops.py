@@ -25,39 +25,37 @@ def point_grid(points_per_side: int) -> FloatArray:
 
 
 def crop_boxes(
-    height: int, width: int, *, n_layers: int, overlap_ratio: float
+    height: int, width: int, *, layer: int, overlap_ratio: float
 ) -> tuple[CropXYXY, ...]:
-    """Return the whole image, then 4 ** i overlapping crops for each layer i.
+    """Return the 4 ** layer overlapping crops of one layer, column by column.
 
     Args:
         height: pixels of the image.
         width: pixels of the image.
-        n_layers: layers below the whole image; 0 = the whole image alone.
+        layer: 0 = the whole image.
         overlap_ratio: overlap of the first layer's crops, as a fraction of the short side;
             deeper layers overlap less in proportion to their crops.
 
-    >>> crop_boxes(100, 200, n_layers=1, overlap_ratio=0.2)[:3]
-    ((0, 0, 200, 100), (0, 0, 110, 60), (90, 0, 200, 60))
+    >>> crop_boxes(100, 200, layer=1, overlap_ratio=0.2)[:2]
+    ((0, 0, 110, 60), (0, 40, 110, 100))
     """
-    boxes: list[CropXYXY] = [(0, 0, width, height)]
-    for layer in range(1, n_layers + 1):
-        n = 2**layer
-        overlap = int(overlap_ratio * min(height, width) * 2 / n)
-        columns, rows = _spans(width, n, overlap), _spans(height, n, overlap)
-        boxes.extend((x0, y0, x1, y1) for y0, y1 in rows for x0, x1 in columns)
-    return tuple(boxes)
+    n = 2**layer
+    overlap = int(overlap_ratio * min(height, width) * 2 / n)
+    columns, rows = _spans(width, n, overlap), _spans(height, n, overlap)
+    return tuple((x0, y0, x1, y1) for x0, x1 in columns for y0, y1 in rows)
 
 
 def _spans(length: int, n: int, overlap: int) -> list[tuple[int, int]]:
+    """Return where the crops of one axis start and end; a tiny picture has fewer than `n`."""
     size = math.ceil((overlap * (n - 1) + length) / n)
     starts = [(size - overlap) * i for i in range(n)]
-    return [(start, min(start + size, length)) for start in starts]
+    return [(start, min(start + size, length)) for start in starts if start < length]
 
 
 def touches_inner_edge(
     boxes_xyxy: ArrayLike, crop: CropXYXY, height: int, width: int, *, tolerance: float
 ) -> NDArray[np.bool_]:
-    """Return (n,): whether a box reaches an edge of its crop that is no edge of the image.
+    """Return (n,): whether a box comes near an edge of its crop and not near the image's.
 
     Such a mask is probably cut off; a neighbouring crop or the whole image shows all of it.
 
@@ -66,15 +64,14 @@ def touches_inner_edge(
         crop: the crop that the boxes were found in.
         height: pixels of the image.
         width: pixels of the image.
-        tolerance: pixels; so near an edge counts as touching it.
+        tolerance: pixels; so far from an edge is near it.
 
     >>> boxes = [[0, 0, 5, 5], [4, 2, 10, 6]]
     >>> touches_inner_edge(boxes, (0, 0, 10, 10), 10, 20, tolerance=0).tolist()
     [False, True]
     """
     boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
-    edges = np.array(crop, dtype=np.float64)
-    is_inner = edges != np.array([0, 0, width, height])
-    near = np.abs(boxes - edges) <= tolerance
-    result: NDArray[np.bool_] = (near & is_inner).any(axis=1)
+    near_crop = np.abs(boxes - np.array(crop)) <= tolerance
+    near_image = np.abs(boxes - np.array([0, 0, width, height])) <= tolerance
+    result: NDArray[np.bool_] = (near_crop & ~near_image).any(axis=1)
     return result

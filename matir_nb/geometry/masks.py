@@ -182,6 +182,26 @@ def from_runs(runs: Sequence[int], height: int, width: int) -> MaskRLE:
     return encode(np.repeat(inside, lengths).reshape(width, height).T)
 
 
+def segments(rle: MaskRLE) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return the mask as vertical lines (x, y0, y1), half-open; it is never unpacked.
+
+    >>> x, y0, y1 = segments(encode([[0, 1], [1, 1], [1, 0]]))
+    >>> x.tolist(), y0.tolist(), y1.tolist()
+    ([0, 1], [1, 0], [3, 2])
+    """
+    height = rle.size[0]
+    edges = np.cumsum(_uncompressed(rle.counts), dtype=np.intp)
+    starts, stops = edges[0 : len(edges) // 2 * 2 : 2], edges[1::2]
+    first, last = starts // height, (stops - 1) // height
+    n_columns = np.maximum(last - first + 1, 0)
+    run = np.repeat(np.arange(len(starts)), n_columns)
+    nth = np.arange(len(run)) - np.repeat(np.cumsum(n_columns) - n_columns, n_columns)
+    x = first[run] + nth
+    y0 = np.maximum(starts[run] - x * height, 0)
+    y1 = np.minimum(stops[run] - x * height, height)
+    return x, y0, y1
+
+
 def from_compressed(counts: bytes, height: int, width: int) -> MaskRLE:
     """Return the mask of COCO compressed runs from an untrusted file.
 

@@ -45,7 +45,7 @@ class Index:
     _rows: Mapping[str, int] = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path, *, images: Path | None = None) -> Self:
+    def open(cls, path: str | Path, *, images: str | Path | None = None) -> Self:
         """Open the index at `path`.
 
         Args:
@@ -58,6 +58,7 @@ class Index:
             IndexCorruptError: a file is missing, truncated or unreadable.
             IndexMismatchError: a newer version wrote it.
         """
+        path, images = Path(path), None if images is None else Path(images)
         if images is not None and not images.is_dir():
             message = f"images = {str(images)!r} is no folder: give the one that holds the images"
             raise ConfigError(message)

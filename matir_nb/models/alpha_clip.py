@@ -6,29 +6,36 @@ of alpha is a single convolution of four channels. Image and mask go through one
 (`View`). This module knows no index and no ranking.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPModel
 
-from matir_nb.errors import ModelUnavailableError, QueryError
-from matir_nb.geometry.masks import decode, tight_box_xyxy
-from matir_nb.models.identity import folder_id
-from matir_nb.models.views import View, cut, whole_window
+from matir_nb.config import EncodeConfig
+from matir_nb.errors import ModelUnavailableError
+from matir_nb.models.alpha_clip_options import Options, read_options
+from matir_nb.models.batches import Batches
+from matir_nb.models.clip_text import ClipTexts, unit
+from matir_nb.models.identity import folder_id, weight_files
+from matir_nb.models.int8 import quantise_if_faithful
+from matir_nb.models.runtime import Runtime
+from matir_nb.models.views import WHOLE, Framing, cut, cut_regions
 from matir_nb.types import FloatArray, LogOdds, MaskRLE, RGBImage
 
 RGB_MEAN = (0.48145466, 0.4578275, 0.40821073)
 RGB_STD = (0.26862954, 0.26130258, 0.27577711)
 ALPHA_MEAN, ALPHA_STD = 0.5, 0.26
 IMAGES_PER_BATCH = 64
-TEXTS_PER_BATCH = 64
+MOST_THREADS = 8
 
 
 def normalise(views: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
@@ -39,69 +46,75 @@ def normalise(views: NDArray[np.uint8] | torch.Tensor) -> torch.Tensor:
     return (x - mean) / std
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a folder's model is used; kept beside the weights, in matir.json.
-
-    Attributes:
-        view: the window around each region.
-        n_turns: a region's vector is the mean over so many quarter turns of its window: 1 as
-            published, 4 where a shape is the same at any angle.
-        log_odds: what a cosine is worth.
-    """
-
-    view: View
-    n_turns: int
-    log_odds: LogOdds
-
-
 class AlphaClipEncoder:
     """Embeds regions, whole images and texts with Alpha-CLIP; implements `RegionEncoder`."""
 
     def __init__(
-        self, model: CLIPModel, tokenizer: Any, *, options: Options, model_id: str
+        self,
+        model: CLIPModel,
+        tokenizer: Any,
+        *,
+        options: Options,
+        model_id: str,
+        runtime: Runtime | None = None,
     ) -> None:
         """Wrap a loaded model.
 
         Args:
-            model: a CLIPModel with four input channels.
+            model: a CLIPModel with four input channels, placed as `runtime` says.
             tokenizer: its tokenizer.
             options: how regions are shown to it, and what its cosines are worth.
             model_id: see `RegionEncoder.model_id`.
+            runtime: where and how it computes; None = float32 on the CPU.
         """
         self._model = model.eval()
-        self._tokenizer = tokenizer
         self._options = options
         self._model_id = model_id
+        self._runtime = runtime or Runtime()
         self._side = int(model.config.vision_config.image_size)
-        self._n_tokens = int(model.config.text_config.max_position_embeddings)
+        self._texts = ClipTexts(model, tokenizer, self._runtime)
+        self._batches = Batches("regions for Alpha-CLIP", IMAGES_PER_BATCH)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, device: str = "cpu") -> "AlphaClipEncoder":
-        """Load a folder that `save_pretrained` wrote, with our options in matir.json.
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        name: str | None = None,
+        runtime: Runtime | None = None,
+        encoding: EncodeConfig | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> "AlphaClipEncoder":
+        """Load a folder that `save_pretrained` or `alpha_clip_checkpoint.convert` wrote.
+
+        Args:
+            folder: config.json, model.safetensors, tokenizer files, and perhaps matir.json.
+            name: of the model, in its id; None = the folder's.
+            runtime: where and how it computes; None = float32 on the CPU.
+            encoding: what it is shown of a region; None = as matir.json says.
+            options: replace those of matir.json.
 
         Raises:
-            ModelUnavailableError: the folder or its weights are missing, or not Alpha-CLIP.
+            ModelUnavailableError: the folder or its weights are missing or damaged, or not
+                Alpha-CLIP.
         """
-        path = Path(folder)
-        if not (path / "model.safetensors").is_file():
-            message = f"no Alpha-CLIP weights in {path}: expected model.safetensors there"
-            raise ModelUnavailableError(message)
-        model = CLIPModel.from_pretrained(path, dtype=torch.float32).to(device)
-        if model.config.vision_config.num_channels != 4:
-            message = f"{path} is plain CLIP: Alpha-CLIP needs vision_config.num_channels = 4"
-            raise ModelUnavailableError(message)
-        stored = json.loads((path / "matir.json").read_text())
-        options = Options(
-            View(**stored["view"]), int(stored["n_turns"]), LogOdds(**stored["log_odds"])
+        path, runtime = Path(folder), runtime or Runtime()
+        used = read_options(path, options, (encoding or EncodeConfig()).view)
+        model = runtime.place(_load(path))
+        encoder = cls(
+            model,
+            AutoTokenizer.from_pretrained(path),
+            options=used,
+            model_id=folder_id(path, used.described(), name=name),
+            runtime=runtime,
         )
-        shown = {"view": asdict(options.view), "n_turns": options.n_turns}
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        return cls(model, tokenizer, options=options, model_id=folder_id(path, shown))
+        if runtime.is_int8:
+            quantise_if_faithful(model.vision_model.encoder, encoder.vectors_of_samples)
+        return encoder
 
     @property
     def model_id(self) -> str:
-        """Folder name, weights digest, view and turns."""
+        """Name, weights digest, view and turns."""
         return self._model_id
 
     @property
@@ -118,26 +131,18 @@ class AlphaClipEncoder:
         self, images: Sequence[RGBImage], masks: Sequence[Sequence[MaskRLE]]
     ) -> list[FloatArray]:
         """Return (n_i, dim) float32 unit vectors for the n_i masks of each image."""
-        views: list[NDArray[np.uint8]] = []
-        for image, own in zip(images, masks, strict=True):
-            views.extend(self._region_views(image, own))
-        turned = [
-            self._embed_views([np.rot90(view, turn) for view in views])
-            for turn in range(self._options.n_turns)
+        regions = [
+            (picture, mask)
+            for picture, own in zip(map(Image.fromarray, images), masks, strict=True)
+            for mask in own
         ]
-        vectors = _unit(torch.from_numpy(np.mean(turned, axis=0)))
+        vectors = self._stacked(self._batches.map(self._embed_regions, regions))
         ends = np.cumsum([len(own) for own in masks])[:-1]
         return np.split(vectors, ends)
 
     def embed_images(self, images: Sequence[RGBImage]) -> FloatArray:
         """Return (n, dim) float32 unit vectors of whole images (alpha = 1 on all of the image)."""
-        views = []
-        for image in images:
-            height, width = image.shape[:2]
-            inside = Image.new("L", (width, height), 255)
-            window = whole_window(width, height)
-            views.append(cut(Image.fromarray(image), inside, window, self._side))
-        return self._embed_views(views)
+        return self._stacked(self._batches.map(self._embed_images, images))
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return (t, dim) float32 unit vectors; texts of like length are encoded together.
@@ -145,61 +150,84 @@ class AlphaClipEncoder:
         Raises:
             QueryError: a text has more tokens than the encoder reads.
         """
-        tokens = [self._tokens(text) for text in texts]
-        by_length = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        vectors = np.zeros((len(tokens), self.dim), np.float32)
-        for start in range(0, len(tokens), TEXTS_PER_BATCH):
-            rows = by_length[start : start + TEXTS_PER_BATCH]
-            vectors[rows] = self._embed_tokens([tokens[row] for row in rows])
-        return vectors
+        return self._texts.embed(texts)
 
-    def _tokens(self, text: str) -> list[int]:
-        tokens: list[int] = self._tokenizer(text)["input_ids"]
-        if len(tokens) > self._n_tokens:
-            message = (
-                f"the query has {len(tokens)} tokens, the text encoder reads {self._n_tokens}: "
-                f"shorten {text[:60]!r}"
-            )
-            raise QueryError(message)
-        return tokens
+    def vectors_of_samples(self) -> torch.Tensor:
+        """Return (n, dim) unit vectors of views that are always the same: half in the mask."""
+        rng = np.random.default_rng(0)
+        coarse = [rng.integers(0, 256, (cells, cells, 3), np.uint8) for cells in (3, 48)]
+        size = (self._side, self._side)
+        views = np.zeros((len(coarse), *size, 4), np.uint8)
+        views[..., :3] = [np.asarray(Image.fromarray(one).resize(size)) for one in coarse]
+        views[:, : self._side // 2, :, 3] = 255
+        return torch.from_numpy(unit(self._features(views)))
 
-    def _embed_tokens(self, tokens: Sequence[Sequence[int]]) -> FloatArray:
-        """Return (t, dim) unit vectors of one batch, padded to its longest text only.
+    def _embed_regions(self, regions: Sequence[tuple[Image.Image, MaskRLE]]) -> list[FloatArray]:
+        """Return unit vectors of one batch: its views are made here, used, and gone."""
+        seen = []
+        for framing in self._options.framings:
+            views = self._region_views(framing, regions)
+            turned = (np.rot90(views, turn, axes=(1, 2)) for turn in range(self._options.n_turns))
+            seen += [unit(self._features(view)) for view in turned]
+        return list(unit(torch.from_numpy(np.mean(seen, axis=0))))
 
-        A causal encoder that is read at the end token sees nothing of what stands behind it, so
-        this gives what padding to the full length would give.
+    def _embed_images(self, images: Sequence[RGBImage]) -> list[FloatArray]:
+        return list(unit(self._features(np.stack([self._whole_view(image) for image in images]))))
+
+    def _region_views(
+        self, framing: Framing, regions: Sequence[tuple[Image.Image, MaskRLE]]
+    ) -> NDArray[np.uint8]:
+        """Return the (n, side, side, 4) views; by threads where another device computes."""
+        if self._runtime.device.startswith("cpu"):
+            return cut_regions(regions, framing, self._side)
+        with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+            return cut_regions(regions, framing, self._side, each=pool.map)
+
+    def _features(self, views: NDArray[np.uint8]) -> torch.Tensor:
+        """Return (n, dim) projected features, of no certain length, of (n, side, side, 4) views.
+
+        The bytes are sent, and turned into numbers on the device.
         """
-        longest = max(len(own) for own in tokens)
-        padding = int(self._tokenizer.pad_token_id)
-        ids = [[*own, *[padding] * (longest - len(own))] for own in tokens]
-        seen = [[1] * len(own) + [0] * (longest - len(own)) for own in tokens]
+        sent = self._runtime.send(torch.from_numpy(np.ascontiguousarray(views)))
         with torch.inference_mode():
-            out = self._model.get_text_features(
-                input_ids=torch.tensor(ids, device=self._model.device),
-                attention_mask=torch.tensor(seen, device=self._model.device),
-            )
-        return _unit(out.pooler_output)
+            pixels = normalise(sent).to(self._runtime.dtype)
+            features: torch.Tensor = self._model.get_image_features(pixels).pooler_output
+        return features
 
-    def _region_views(self, image: RGBImage, masks: Sequence[MaskRLE]) -> list[NDArray[np.uint8]]:
+    def _whole_view(self, image: RGBImage) -> NDArray[np.uint8]:
         picture = Image.fromarray(image)
-        height, width = image.shape[:2]
-        views = []
-        for mask in masks:
-            window = self._options.view.window(tight_box_xyxy(mask), width, height)
-            alpha = Image.fromarray(decode(mask).astype(np.uint8) * 255)
-            views.append(cut(picture, alpha, window, self._side))
-        return views
+        inside = Image.new("L", picture.size, 255)
+        window = WHOLE.window((0, 0, *picture.size), *picture.size)
+        return cut(picture, inside, window, self._side)
 
-    def _embed_views(self, views: Sequence[NDArray[np.uint8]]) -> FloatArray:
-        vectors = [np.zeros((0, self.dim), np.float32)]
-        for start in range(0, len(views), IMAGES_PER_BATCH):
-            pixels = normalise(np.stack(views[start : start + IMAGES_PER_BATCH]))
-            with torch.inference_mode():
-                out = self._model.get_image_features(pixels.to(self._model.device))
-            vectors.append(_unit(out.pooler_output))
-        return np.concatenate(vectors)
+    def _stacked(self, vectors: Sequence[FloatArray]) -> FloatArray:
+        return np.stack(vectors) if vectors else np.zeros((0, self.dim), np.float32)
 
 
-def _unit(vectors: torch.Tensor) -> FloatArray:
-    unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
-    return np.asarray(unit.cpu().numpy(), dtype=np.float32)
+def _load(folder: Path) -> CLIPModel:
+    """Return the float32 model in a folder.
+
+    Raises:
+        ModelUnavailableError: it is missing, damaged, or not Alpha-CLIP.
+    """
+    if not weight_files(folder):
+        message = f"no Alpha-CLIP weights in {folder}: expected model.safetensors there"
+        raise ModelUnavailableError(message)
+    try:
+        model, info = CLIPModel.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        message = f"the weights in {str(folder)!r} cannot be loaded: {error}"
+        raise ModelUnavailableError(message) from error
+    except UnpicklingError as error:  # torch's own words advise to run the code
+        message = f"the weights in {str(folder)!r} cannot be loaded: they hold code, or are damaged"
+        raise ModelUnavailableError(message) from error
+    if info["missing_keys"]:
+        missing = ", ".join(sorted(info["missing_keys"])[:3])
+        message = f"the weights in {str(folder)!r} lack {missing}: fetch or convert them again"
+        raise ModelUnavailableError(message)
+    if model.config.vision_config.num_channels != 4:
+        message = f"{folder} is plain CLIP: Alpha-CLIP needs vision_config.num_channels = 4"
+        raise ModelUnavailableError(message)
+    return model

@@ -93,6 +93,19 @@ class Judge(Protocol):
         """Name, revision and prompt version: all that decides the answers, as one string."""
         ...
 
+    @property
+    def grounds(self) -> bool:
+        """Whether it names a place; what names none is then turned down ("not here").
+
+        False = it gives a score alone. May be left out, which means True (see `grounds_of`).
+        """
+        ...
+
     def judge(self, query: str, inputs: Sequence[JudgeInput]) -> list[Judgement]:
         """Return one judgement per input, in order."""
         ...
+
+
+def grounds_of(judge: Judge) -> bool:
+    """Return whether a judge names places; one that does not say so does."""
+    return bool(getattr(judge, "grounds", True))

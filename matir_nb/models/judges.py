@@ -1,5 +1,6 @@
 """Judges beside an engine's own: those that were asked for by name, or given."""
 
+from matir_nb.config import ComputeConfig
 from matir_nb.errors import ConfigError
 from matir_nb.models.base import Judge, RegionEncoder
 from matir_nb.models.registry import load_judge
@@ -8,14 +9,17 @@ from matir_nb.models.registry import load_judge
 class Judges:
     """Loads a judge when it is asked for, and knows all that have been."""
 
-    def __init__(self, encoder: RegionEncoder, device: str) -> None:
+    def __init__(
+        self, encoder: RegionEncoder, device: str, compute: ComputeConfig | None = None
+    ) -> None:
         """Start with none.
 
         Args:
             encoder: the index's, for judges that compare words with stored vectors.
             device: where a judge that is loaded runs.
+            compute: how it computes; None = the defaults.
         """
-        self._encoder, self._device = encoder, device
+        self._encoder, self._device, self._compute = encoder, device, compute
         self._named: dict[str, Judge | None] = {}
         self._given: dict[str, Judge] = {}
 
@@ -42,7 +46,7 @@ class Judges:
             return None
         if isinstance(choice, str):
             if choice not in self._named:
-                self._named[choice] = load_judge(choice, self._encoder, self._device)
+                self._named[choice] = load_judge(choice, self._encoder, self._device, self._compute)
             return self._named[choice]
         self._given[choice.model_id] = choice
         return choice

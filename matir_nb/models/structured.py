@@ -42,6 +42,8 @@ class Verdict:
 class StructuredJudge:
     """Answers a query from region scores and geometry; implements `Judge`."""
 
+    grounds = True
+
     def __init__(self, encoder: RegionEncoder) -> None:
         """Score noun phrases with `encoder`, the one that made the index."""
         self._encoder = encoder

@@ -136,10 +136,10 @@ class Notebook(Session):
         """Let the setting hold in this kernel, too."""
         self.hold(key, getattr(settings.stored(), key))
 
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
+    def progress(self, label: str, *, units: str = "images") -> AbstractContextManager[Progress]:
         """Return a line below the cell, or a bar on a terminal."""
         has_kernel = getattr(self.shell, "kernel", None) is not None
-        return notebook_progress(label) if has_kernel else terminal_progress(label)
+        return (notebook_progress if has_kernel else terminal_progress)(label, units=units)
 
     def wrote(self, path: Path, text: str) -> Path:
         """Give the file back; its display says it."""

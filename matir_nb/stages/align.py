@@ -1,7 +1,8 @@
 """Join both stages: one score, one order, and one mask for what was found.
 
 A judge may name a stored region, or a box that is matched with the stored masks or, as an
-option, given to a segmenter as a prompt. This module knows no model; a prompt is a function.
+option, given to a segmenter as a prompt; or it gives a score alone, and stage 1 shows its own best
+region of what the judge calls relevant. This module knows no model; a prompt is a function.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from matir_nb.config import AlignConfig, JudgeConfig
+from matir_nb.config import P_SHOWN, AlignConfig, JudgeConfig
 from matir_nb.geometry.boxes import pairwise_iou
 from matir_nb.geometry.masks import tight_box_xyxy
 from matir_nb.index.store import Index
@@ -89,6 +90,7 @@ def align(
     *,
     config: AlignConfig,
     box_prompt: BoxPrompt | None = None,
+    judge_grounds: bool = True,
 ) -> list[Hit]:
     """Return a hit for each of `scored`, in that order, with the mask of what was found.
 
@@ -97,11 +99,16 @@ def align(
         index: where they come from.
         config: how a box becomes a mask.
         box_prompt: used in place of the stored masks when `config.prompt_sam` is set.
+        judge_grounds: whether the judge names places; False = its p alone decides whether the
+            region of stage 1 is shown.
     """
     prompt = box_prompt if config.prompt_sam else None
     hits = []
     for place, item in enumerate(scored):
-        found = find(item.candidate, item.judgement, index, config=config, box_prompt=prompt)
+        judgement = item.judgement
+        if not judge_grounds and judgement is not None and judgement.p_relevant >= P_SHOWN:
+            judgement = None
+        found = find(item.candidate, judgement, index, config=config, box_prompt=prompt)
         hits.append(_hit(place + 1, item, found, index))
     return hits
 
@@ -114,12 +121,14 @@ def final_score(
     With a = log_odds.scale * stage1_score + log_odds.bias::
 
         no stage 2:   a
-        judged:       stage1_weight * a + weight * clip(logit, -max_logit, max_logit)
+        judged:       stage1_weight * a + weight * clip(c, -max_logit, max_logit)
         not judged:   stage1_weight * a            (no evidence either way)
+
+    where c = calibration_scale * logit + calibration_bias.
 
     Args:
         stage1_score: fused cosine.
-        logit: the judge's log-odds; None = this image was not judged.
+        logit: the judge's own log-odds; None = this image was not judged.
         log_odds: what the encoder's cosines are worth.
         judge: stage 2's options; None = there was no stage 2.
 
@@ -133,8 +142,19 @@ def final_score(
     stage1 = log_odds.of(stage1_score)
     if judge is None:
         return stage1
-    evidence = 0.0 if logit is None else min(max(logit, -judge.max_logit), judge.max_logit)
-    return judge.stage1_weight * stage1 + judge.weight * evidence
+    return judge.stage1_weight * stage1 + judge.weight * evidence(logit, judge)
+
+
+def evidence(logit: float | None, judge: JudgeConfig) -> float:
+    """Return what a judge's log-odds count for: calibrated, then clipped; 0 for None.
+
+    >>> options = JudgeConfig(max_logit=3, calibration_scale=2, calibration_bias=-1)
+    >>> evidence(1.5, options), evidence(-9.0, options), evidence(None, options)
+    (2.0, -3, 0.0)
+    """
+    if logit is None:
+        return 0.0
+    return min(max(judge.calibrated(logit), -judge.max_logit), judge.max_logit)
 
 
 def judge_ranks(judgements: Iterable[Judgement]) -> dict[str, int]:

@@ -7,12 +7,14 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from matir_nb.config import JudgeConfig
 from matir_nb.errors import ShapeError
 from matir_nb.index.cache import JudgementCache
 from matir_nb.index.store import Index
+from matir_nb.models.answers import sigmoid
 from matir_nb.models.base import Judge, JudgeInput
 from matir_nb.types import Candidate, Judgement
 
@@ -30,13 +32,16 @@ def judge(  # noqa: PLR0913 - the last three are optional services
 ) -> list[Judgement]:
     """Return judgements of the best `config.n_judged` candidates, in their order.
 
+    Their log-odds are the judge's own; their p is calibrated, where `config` says so.
+
     Args:
         query: as asked.
         candidates: best of stage 1 first.
         index: where they come from.
         judge: who judges.
-        config: how many, and how many at once.
-        cache: judgements found there are not asked for again, new ones are added.
+        config: how many, how many at once, and their calibration.
+        cache: judgements found there are not asked for again, new ones are added as the judge
+            gave them.
         cancel: asked before each chunk; once it says yes, the rest stays unjudged.
         progress: called with (judged so far, to be judged) at the start and after each chunk.
 
@@ -60,7 +65,19 @@ def judge(  # noqa: PLR0913 - the last three are optional services
         cache.put(fresh)
         known.update(fresh)
         report(len(known), len(keys))
-    return [known[key] for key in keys.values() if key in known]
+    return [calibrated(known[key], config) for key in keys.values() if key in known]
+
+
+def calibrated(judgement: Judgement, config: JudgeConfig) -> Judgement:
+    """Return a judgement whose p is that of its calibrated log-odds; as it is without calibration.
+
+    >>> said = Judgement("a.png", 0.5, 2.0, None, None, "yes")
+    >>> calibrated(said, JudgeConfig(calibration_scale=0.5, calibration_bias=-1.0)).p_relevant
+    0.5
+    """
+    if not config.is_calibrated:
+        return judgement
+    return replace(judgement, p_relevant=sigmoid(config.calibrated(judgement.logit)))
 
 
 def cache_key(query: str, candidate: Candidate, index: Index, judge: Judge) -> str:

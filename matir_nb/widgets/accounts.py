@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from matir_nb.errors import MatirError
-from matir_nb.explain.ledger import Entry, entries, gap
+from matir_nb.explain.entries import Entry, entries
+from matir_nb.explain.ledger import gap
 from matir_nb.explain.null_band import quantiles
 from matir_nb.explain.words import words
 from matir_nb.results import SearchResult

@@ -5,7 +5,8 @@ for when a reader wants to know. This module knows no widget.
 """
 
 from matir_nb.explain import occlusion
-from matir_nb.explain.ledger import difference_entries, hit_of
+from matir_nb.explain.entries import difference_entries
+from matir_nb.explain.ledger import hit_of
 from matir_nb.results import SearchResult
 from matir_nb.widgets.accounts import entries_json, words_reply
 from matir_nb.widgets.payload import Answer

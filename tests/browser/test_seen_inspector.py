@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from matir_nb.errors import ConfigError
-from matir_nb.explain.ledger import difference_entries, entries
+from matir_nb.explain.entries import difference_entries, entries
 from matir_nb.explain.null_band import quantiles
 from matir_nb.explain.occlusion import occlude
 from matir_nb.geometry.boxes import pairwise_iou

@@ -11,7 +11,7 @@ from fakes import (
     oracle_index,
 )
 
-from matir_nb.config import CutConfig, preset_named
+from matir_nb.config import CutConfig, JudgeConfig
 from matir_nb.explain.cut import (
     JUDGE_NULLS,
     UNFITTED_SCALE,
@@ -23,9 +23,19 @@ from matir_nb.explain.cut import (
 from matir_nb.index.build import build
 from matir_nb.models.registry import load_encoder, load_judge
 from matir_nb.opening import open_engine
+from matir_nb.presets import preset_named
 
 N = 25
-CUT = Cut("judge", 0.05, 100, min_stage1_score=0.3, n_phrases=200, min_logit=0.0, is_fitted=True)
+CUT = Cut(
+    "judge",
+    0.05,
+    100,
+    min_stage1_score=0.3,
+    n_phrases=200,
+    min_logit=0.0,
+    is_fitted=True,
+    min_p=0.5,
+)
 
 
 class Band:
@@ -72,6 +82,20 @@ def test_a_judge_without_fitted_null_needs_more_than_a_half_in_a_larger_index():
     assert judge_threshold("some judge", 100, 0.05)[0] == pytest.approx(
         UNFITTED_SCALE * math.log(100)
     )
+
+
+def test_a_judges_word_is_what_its_log_odds_are_worth():
+    """A fitted null is of the judge's own log-odds: calibration does not move it."""
+    judging = JudgeConfig(calibration_scale=0.5, calibration_bias=-1.0)
+    needed = UNFITTED_SCALE * math.log(100)
+    raw, _ = judge_threshold("some judge", 100, 0.05, judging)
+    assert 0.5 * raw - 1.0 == pytest.approx(needed)
+    fitted = next(iter(JUDGE_NULLS))
+    assert judge_threshold(fitted, 100, 0.05, judging) == judge_threshold(fitted, 100, 0.05)
+    band = Band([0.1, 0.2])
+    cut = cut_of("q", band, config=CutConfig(), n_images=9, judge_id=fitted, judging=judging)
+    worth = 0.5 * cut.min_logit - 1.0
+    assert cut.min_p == pytest.approx(1 / (1 + math.exp(-worth)))
 
 
 def test_the_default_judge_of_the_embedded_preset_has_a_fitted_null():

@@ -16,19 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from matir_nb.config import PRESETS, JudgeConfig, RetrieveConfig
+from matir_nb.config import JudgeConfig, RetrieveConfig
 from matir_nb.errors import ConfigError
+from matir_nb.explain.entries import LARGEST, Entry, difference_entries, entries
 from matir_nb.explain.ledger import (
     DIFFERENCE_SCHEMA,
-    LARGEST,
     LEDGER_SCHEMA,
     difference,
-    difference_entries,
-    entries,
     gap,
     ledger,
 )
 from matir_nb.opening import open_engine
+from matir_nb.presets import PRESETS
 from matir_nb.results import SearchResult
 from matir_nb.types import Judgement, LogOdds, Provenance
 
@@ -110,11 +109,14 @@ def options(draw):
         weight=draw(WEIGHTS),
         stage1_weight=draw(WEIGHTS),
         max_logit=draw(st.floats(0, 50)),
+        calibration_scale=draw(st.sampled_from([1.0, 0.3, 2.5])),
+        calibration_bias=draw(st.sampled_from([0.0, -1.5, 4.0])),
     )
     preset = replace(PRESETS["embedded"], retrieve=retrieve, judging=judging)
     log_odds = LogOdds(draw(st.floats(0.5, 120)), draw(st.floats(-60, 60)))
     places = st.sampled_from(["region", "box", "nowhere"])
     judge = RandomJudge(draw(st.lists(LOGITS, min_size=1, max_size=5)), place=draw(places))
+    judge.grounds = judge.place != "nowhere" or draw(st.booleans())
     return preset, log_odds, draw(st.none() | st.just(judge))
 
 
@@ -192,6 +194,29 @@ def test_every_entry_by_hand():
     assert (values["judge"], values["probability"]) == (5.0, 0.875)
 
 
+def calibrated(scale, bias, **options):
+    judging = CONFIG["judging"] | {"calibration_scale": scale, "calibration_bias": bias}
+    return CONFIG | {"judging": judging | options}
+
+
+def test_calibration_is_an_entry_of_its_own():
+    """5 * 0.5 - 0.25 = 2.25; in place of the 5 that counted 2 * 5."""
+    hit = replace(HIT, p_relevant=1 / (1 + math.exp(-2.25)), final_score=5.25)
+    rows = shown(hit, calibrated(0.5, -0.25))
+    why = "worth 2.25: 0.5 × log-odds − 0.25"
+    assert rows[4:7] == [
+        ("judge", "judge", "2 × 5", 10.0),
+        ("judge", "calibration", f"2 × −2.75 ({why})", -5.5),
+        ("judge", "probability", "sigmoid(2.25)", 0.0),
+    ]
+    assert math.fsum(row[-1] for row in rows) == pytest.approx(5.25)
+    both = shown(replace(hit, final_score=6.75), calibrated(2.0, 1.0))
+    assert [row[1:] for row in both[5:7]] == [
+        ("calibration", "2 × 6 (worth 11: 2 × log-odds + 1)", 12.0),
+        ("clip", "2 × −8 (max_logit is 3)", -16.0),
+    ]
+
+
 def test_a_p_that_is_the_sigmoid_says_so():
     hit = replace(HIT, logit=0.0, p_relevant=0.5)
     assert ("judge", "probability", "sigmoid(0)", 0.0) in shown(hit)
@@ -254,6 +279,33 @@ def test_what_alignment_did(values, name, formula):
     entry = entries(replace(HIT, **values), CONFIG)[-1]
     assert (entry.stage, entry.name, entry.contribution) == ("align", name, 0.0)
     assert entry.formula.startswith(formula)
+
+
+SCORE_ALONE = CONFIG | {"judge_grounds": False}
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "value", "formula"),
+    [
+        ({}, "region of stage 1", 0.4, "the judge names no place: its best region is shown"),
+        (
+            {"region_id": None, "p_relevant": 0.4},
+            "no region",
+            None,
+            "the judge names no place: below p 0.5 there is no mask",
+        ),
+        (
+            {"region_id": None},
+            "no region",
+            None,
+            "the judge names no place: none is stored for this image",
+        ),
+        ({"judge_rank": None}, "region of stage 1", 0.4, "its best region is shown"),
+    ],
+)
+def test_what_is_shown_of_a_judge_that_gives_a_score_alone(values, name, value, formula):
+    entry = entries(replace(HIT, **values), SCORE_ALONE)[-1]
+    assert entry == Entry("align", name, value, formula, 0.0)
 
 
 def test_a_score_in_single_precision_leaves_a_rounding_and_a_wrong_one_does_not():

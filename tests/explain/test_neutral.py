@@ -3,7 +3,6 @@ import hashlib
 import numpy as np
 import pytest
 
-from matir_nb.config import PRESETS
 from matir_nb.errors import ConfigError
 from matir_nb.explain.neutral import (
     BANKS,
@@ -14,6 +13,7 @@ from matir_nb.explain.neutral import (
     unknown_words,
     unrelated,
 )
+from matir_nb.presets import PRESETS
 from matir_nb.scenes.draw import draw_gallery
 from matir_nb.scenes.phrases import WORDS, all_words
 from matir_nb.scenes.queries import make_queries

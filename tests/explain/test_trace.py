@@ -11,12 +11,13 @@ import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
 from PIL import Image
 
-from matir_nb.config import PRESETS, JudgeConfig, RetrieveConfig
+from matir_nb.config import JudgeConfig, RetrieveConfig
 from matir_nb.errors import ConfigError, QueryError
 from matir_nb.explain.trace import trace
 from matir_nb.explain.traced import TRACE_SCHEMA
 from matir_nb.index.build import build
 from matir_nb.opening import open_engine
+from matir_nb.presets import PRESETS
 from matir_nb.types import Judgement
 
 N = 18
@@ -45,6 +46,16 @@ class MoodyJudge:
         return Judgement(image_id, float(logit > 0), logit, None, region, "yes" if region else "no")
 
 
+class ScoringJudge(MoodyJudge):
+    """The same moods, and never a place."""
+
+    model_id = "scoring-judge"
+    grounds = False
+
+    def judge(self, query, inputs):
+        return [replace(one, region_id=None) for one in super().judge(query, inputs)]
+
+
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
     """Return an index of scenes and of two pictures without regions, and its encoder."""
@@ -69,6 +80,7 @@ JUDGES = {
     "oracle": (OracleJudge, {}),
     "ties": (MoodyJudge, {"stage1_weight": 0.0}),
     "loud": (MoodyJudge, {"weight": 9.0, "max_logit": 1.0, "stage1_weight": 1.0}),
+    "calibrated": (MoodyJudge, {"calibration_scale": 2.5, "calibration_bias": -1.0}),
 }
 
 
@@ -113,8 +125,10 @@ def test_k_and_n_candidates_give_the_same_best_k_as_all_images(gallery):
         assert trace(engine, QUERY, hit.image_id, k=2, n_judged=5).final_rank == rank + 1
 
 
-def test_every_stage_is_as_in_the_search(gallery):
-    engine = engine_with(gallery, MoodyJudge())
+@pytest.mark.parametrize("judge", [MoodyJudge, ScoringJudge])
+@pytest.mark.parametrize("options", [{}, {"calibration_scale": 0.5, "calibration_bias": 1.2}])
+def test_every_stage_is_as_in_the_search(gallery, judge, options):
+    engine = engine_with(gallery, judge(), **options)
     whole = engine.search(QUERY, k=N, n_judged=9)
     for hit in whole:
         traced = trace(engine, QUERY, hit.image_id, k=4, n_judged=9)
@@ -122,6 +136,20 @@ def test_every_stage_is_as_in_the_search(gallery):
         assert traced.is_judged == (hit.stage1_rank <= 9)
         assert traced.ledger().equals(whole.ledger(hit.rank))
         assert traced.ledger()["contribution"].sum() == pytest.approx(hit.final_score, abs=1e-6)
+
+
+def test_who_speaks_against_an_image_does_so_after_calibration(gallery):
+    """Log-odds below 0 that are worth more than 0 take nobody down."""
+    plain = engine_with(gallery, MoodyJudge())
+    spared = engine_with(gallery, MoodyJudge(), calibration_bias=9.0)
+    lost = {}
+    for name, engine in (("plain", plain), ("spared", spared)):
+        traces = [trace(engine, QUERY, i, k=2, n_judged=N) for i in engine.index.image_ids]
+        below = [t for t in traces if not t.is_found and t.hit.stage1_rank > 2]
+        assert any(traced.hit.logit < 0 for traced in below)
+        lost[name] = {traced.lost_by for traced in below}
+    assert "the judge" in lost["plain"]
+    assert lost["spared"] == {"k"}
 
 
 def test_without_a_judge_stage_1_alone_decides(gallery):

@@ -1,24 +1,38 @@
+import gc
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes import OracleEncoder, OracleMaskSource, scene_gallery
 from PIL import Image
 
-from matir_nb.config import PRESETS
-from matir_nb.errors import ConfigError, IndexMismatchError, ShapeError
+from matir_nb import image_process
+from matir_nb.errors import (
+    ConfigError,
+    IndexMismatchError,
+    MatirError,
+    ModelUnavailableError,
+    ShapeError,
+)
 from matir_nb.geometry.masks import decode
-from matir_nb.images import SkippedImage
+from matir_nb.images import ImageLimits, SkippedImage
 from matir_nb.index import build as build_module
 from matir_nb.index import writer
 from matir_nb.index.build import build
 from matir_nb.index.store import Index
+from matir_nb.models import batches
+from matir_nb.models.registry import WEIGHTS
+from matir_nb.presets import PRESETS
 
 N = 12
 
@@ -60,6 +74,7 @@ def test_every_object_becomes_a_region(gallery, tmp_path):
     assert report.n_regions == index.n_regions == sum(len(s.objects) for s in scenes)
     assert report.skipped == ()
     assert report.path == tmp_path / "i.matir"
+    assert report.runtime == ""
     assert set(report.seconds) == {"read", "masks", "embed", "store", "total"}
     assert report.seconds["total"] >= report.seconds["masks"] > 0
     assert index.image_ids == tuple(f"{scene.scene_id}.png" for scene in scenes)
@@ -120,6 +135,187 @@ def test_an_image_that_the_models_refuse_is_skipped_alone(gallery, tmp_path):
     report = build(folder, tmp_path / "i.matir", **models(scenes, masks=Picky(scenes)))
     assert report.skipped == (SkippedImage(f"{scenes[3].scene_id}.png", "masks: too odd"),)
     assert report.n_images == N - 1
+
+
+class Refusing(OracleMaskSource):
+    """Refuses all pictures but those of the scenes in `takes`."""
+
+    takes = ()
+
+    def generate(self, images):
+        for image in images:
+            if not any(np.array_equal(image, scene.image) for scene in self.takes):
+                raise ShapeError("masks: 3 channels, not 4")
+        return super().generate(images)
+
+
+def test_models_that_refuse_every_picture_are_an_error(gallery, tmp_path):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    (work / "broken.jpg").touch()
+    masks = Refusing(scenes)
+    message = f"the models refuse all {N} pictures in this folder that can be read: masks: 3 chan"
+    with pytest.raises(MatirError, match=message):
+        build(work, tmp_path / "i.matir", **models(scenes, masks=masks))
+    masks.takes = scenes[:1]
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert (report.n_images, len(report.skipped)) == (1, N)
+    masks.takes = ()
+    assert build(work, tmp_path / "i.matir", **models(scenes, masks=masks)).n_images == 1
+
+
+def test_models_may_refuse_for_several_reasons(gallery, tmp_path):
+    folder, scenes = gallery
+
+    class Moody(Refusing):
+        def generate(self, images):
+            if np.array_equal(images[0], scenes[3].image):
+                raise ShapeError("masks: too odd")
+            return super().generate(images)
+
+    message = f"all {N} pictures .* read, {N - 1} of them for this reason: masks: 3 channels"
+    with pytest.raises(MatirError, match=message):
+        build(folder, tmp_path / "i.matir", **models(scenes, masks=Moody(scenes)))
+
+
+def test_pictures_that_cannot_be_decoded_are_not_the_models_fault(gallery, tmp_path):
+    _, scenes = gallery
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "empty.jpg").touch()
+    report = build(folder, tmp_path / "i.matir", **models(scenes, masks=Refusing(scenes)))
+    assert (report.n_images, len(report.skipped)) == (0, 1)
+
+
+def test_what_can_be_refused_for_the_least_is_loaded_first(gallery, tmp_path, monkeypatch):
+    folder, _ = gallery
+    asked = []
+
+    def refuse(what):
+        def load(*_):
+            asked.append(what)
+            raise ConfigError(what)
+
+        return load
+
+    monkeypatch.setattr(build_module, "load_encoder", refuse("encoder"))
+    monkeypatch.setattr(build_module, "load_segmenter", refuse("segmenter"))
+    with pytest.raises(ConfigError, match="encoder"):
+        build(folder, tmp_path / "i.matir")
+    with pytest.raises(ConfigError, match="masks = 3 cannot be used"):
+        build(folder, tmp_path / "i.matir", masks=3)
+    assert asked == ["encoder"]
+
+
+class Hungry(OracleMaskSource):
+    """Fits `fits` pixels into memory."""
+
+    def __init__(self, scenes, fits, error=None):
+        super().__init__(scenes)
+        self.fits = fits
+        self.error = error or MemoryError()
+
+    def generate(self, images):
+        if sum(image.shape[0] * image.shape[1] for image in images) > self.fits:
+            raise self.error
+        return super().generate(images)
+
+
+def test_images_that_do_not_fit_together_are_taken_one_by_one(gallery, tmp_path):
+    folder, scenes = gallery
+    most = max(scene.labels.size for scene in scenes)
+    for number, error in enumerate((MemoryError(), torch.OutOfMemoryError("CUDA out of memory"))):
+        out = tmp_path / f"{number}.matir"
+        report = build(folder, out, **models(scenes, masks=Hungry(scenes, most, error)))
+        assert (report.n_images, report.skipped) == (N, ())
+
+
+def test_models_that_do_not_fit_with_one_image_end_the_build(gallery, tmp_path, small_batches):
+    folder, scenes = gallery
+
+    class LaterHungry(Hungry):
+        def generate(self, images):
+            self.fits = 0 if self.n_calls == 2 else self.fits
+            return super().generate(images)
+
+    height, width = scenes[4].labels.shape
+    message = f"do not fit into memory with one picture of {width} x {height} .*smaller preset"
+    masks = LaterHungry(scenes, 10**9)
+    with pytest.raises(ModelUnavailableError, match=message):
+        build(folder, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert Index.open(tmp_path / "i.matir").n_images == 4
+
+
+def test_one_image_too_large_for_the_models_costs_itself(gallery, tmp_path, monkeypatch):
+    folder, scenes = gallery
+    work = tmp_path / "work"
+    shutil.copytree(folder, work)
+    Image.new("RGB", (600, 500)).save(work / "huge.png")
+    most = max(scene.labels.size for scene in scenes)
+    monkeypatch.setattr(build_module, "MODEL_PIXELS", most)
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=Hungry(scenes, most)))
+    reason = "600 x 500 pixels: the models need more memory for it than there is"
+    assert report.skipped == (SkippedImage("huge.png", reason),)
+    assert report.n_images == N
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ModelUnavailableError("no file")])
+def test_what_is_not_an_images_fault_ends_the_build(gallery, tmp_path, error):
+    folder, scenes = gallery
+    with pytest.raises(type(error), match=str(error)):
+        build(folder, tmp_path / "i.matir", **models(scenes, masks=Hungry(scenes, 0, error)))
+
+
+def test_images_are_decoded_while_the_models_work(gallery, tmp_path, small_batches, monkeypatch):
+    folder, scenes = gallery
+    asked, original = [], image_process.DecodingProcess.read
+
+    def read(self, path):
+        asked.append(path)
+        return original(self, path)
+
+    monkeypatch.setattr(image_process.DecodingProcess, "read", read)
+    behind = []
+
+    class Watching(OracleMaskSource):
+        def generate(self, images):
+            n_given = 2 * (self.n_calls + 1)
+            end = time.monotonic() + 20
+            while len(asked) < min(n_given + 4, N) and time.monotonic() < end:
+                time.sleep(0.01)
+            behind.append(len(asked) - n_given)
+            return super().generate(images)
+
+    limits = ImageLimits(n_workers=2)
+    build(folder, tmp_path / "i.matir", limits=limits, **models(scenes, masks=Watching(scenes)))
+    assert behind[0] >= 4
+    index = Index.open(tmp_path / "i.matir")
+    assert content(index) == content(fresh(folder, tmp_path / "fresh.matir", scenes))
+
+
+def test_the_models_are_gone_after_a_build(gallery, tmp_path, monkeypatch):
+    folder, scenes = gallery
+    loaded, freed = [], []
+
+    class Cyclic(OracleMaskSource):
+        def __init__(self):
+            super().__init__(scenes)
+            self.itself = self
+
+    def load(options, device):
+        source = Cyclic()
+        loaded.append(weakref.ref(source))
+        return source
+
+    def remember():
+        gc.collect()
+        freed.append([source() is None for source in loaded])
+
+    monkeypatch.setattr(build_module, "load_segmenter", load)
+    monkeypatch.setattr(batches, "free_memory", remember)
+    report = build(folder, tmp_path / "i.matir", device="cpu", encoder=OracleEncoder(scenes))
+    assert freed == [[True]]
+    assert report.runtime == "cpu fp32"
 
 
 def test_a_second_build_has_nothing_to_do(gallery, tmp_path):
@@ -303,7 +499,21 @@ def test_masks_that_the_user_has_replace_the_segmenters(gallery, tmp_path):
     (mask,) = index.regions_of(name).masks
     np.testing.assert_array_equal(decode(mask), scenes[2].visible_mask(0))
     assert index.manifest.made_by["masks"] is None
-    assert index.manifest.made_by["segmenter"].startswith("given-masks:coco-instances:")
+    digest = hashlib.sha256(masks.read_bytes()).hexdigest()
+    assert index.manifest.made_by["segmenter"] == f"given-masks:coco-instances:{digest}"
+
+
+def test_the_hash_of_the_embedded_weights_is_in_the_manifest(gallery, tmp_path):
+    folder, scenes = gallery
+    masks = coco_file(tmp_path / "masks.json", scenes[2], f"{scenes[2].scene_id}.png")
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copy(folder / f"{scenes[2].scene_id}.png", work)
+    report = build(work, tmp_path / "i.matir", masks=masks, device="cpu")
+    made_by = Index.open(tmp_path / "i.matir").manifest.made_by
+    weights = WEIGHTS / "alpha-clip" / "model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest()[:12] in made_by["encoder"]
+    assert report.runtime == "cpu fp32"
 
 
 def test_masks_of_other_images_are_noticed(gallery, tmp_path, caplog):

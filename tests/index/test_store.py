@@ -70,6 +70,13 @@ def test_everything_comes_back(root):
         np.testing.assert_array_equal(index.region_vectors_of(name), half)
 
 
+def test_places_may_be_text(root):
+    with IndexWriter.create_or_resume(root / "i.matir", made_by=MADE_BY, preset={}, root=root):
+        pass
+    index = Index.open(str(root / "i.matir"), images=str(root))
+    assert (index.path, index.image_root) == (root / "i.matir", root)
+
+
 def test_scores_follow_the_rows(root):
     with a_writer(root) as writer:
         writer.add([an_image(root, "a.png", 2)])

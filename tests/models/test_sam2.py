@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Sam2Model
 
-from matir_nb.config import preset_named
 from matir_nb.errors import ConfigError, ModelUnavailableError, ShapeError
 from matir_nb.geometry.masks import decode, decode_many, encode_many, mask_iou
 from matir_nb.models import sam2
-from matir_nb.models.sam2 import Sam2MaskSource, boxes_of, stability_scores
+from matir_nb.models.sam2 import Sam2MaskSource
 from matir_nb.models.sam2_decoder import draw_masks, encode_images, read_prompts
+from matir_nb.models.sam2_masks import boxes_of, full_size, pixel_counts, stability_scores
+from matir_nb.presets import preset_named
 from matir_nb.scenes.draw import draw_scene
 
 WEIGHTS = Path(str(files("matir_nb") / "weights" / "sam2"))
@@ -76,6 +77,22 @@ def test_boxes_are_tight_and_half_open():
     masks[0, 1:3, 2:5] = True
     masks[1, 0, 0] = masks[1, 3, 5] = True
     assert boxes_of(masks).tolist() == [[2, 1, 5, 3], [0, 0, 6, 4], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("width", [7, 1 << 15])
+def test_pixels_are_counted_in_rows_of_any_length(width):
+    masks = torch.ones((2, 3, width), dtype=torch.bool)
+    masks[1, 0, 0] = False
+    assert pixel_counts(masks).tolist() == [3 * width, 3 * width - 1]
+
+
+def test_full_size_logits_come_in_parts_that_make_the_whole(monkeypatch):
+    monkeypatch.setattr("matir_nb.models.sam2_masks.FULL_SIZE_PIXELS", 13)
+    logits = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+    parts = list(full_size(logits, 2, 3))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat(parts), logits)
+    assert list(full_size(logits[:0], 2, 3)) == []
 
 
 # --- decoder
@@ -171,7 +188,7 @@ def test_limits_on_area_and_number_hold(source, scenes):
     image = scenes[0].image
     pixels = image.shape[0] * image.shape[1]
     (regions,) = with_options(
-        source, min_mask_region_area=900, max_area_fraction=0.1, pred_iou_thresh=0.0
+        source, min_mask_area=900, max_area_fraction=0.1, pred_iou_thresh=0.0
     ).generate([image])
     assert len(regions) > 0
     assert regions.areas.min() >= 900
@@ -192,12 +209,12 @@ def test_crops_give_masks_in_pixels_of_the_whole_image(source, scenes):
     tile = np.ascontiguousarray(scenes[1].image[:160, :160])
     canvas = np.full((320, 320, 3), 128, np.uint8)
     canvas[160:, 160:] = tile
-    options = {"box_nms_thresh": 1.0, "max_regions": 5000}
+    options = {"box_nms_thresh": 1.0, "crop_nms_thresh": 1.0, "max_regions": 5000}
     (alone,) = with_options(source, **options).generate([tile])
     layered = with_options(source, crop_n_layers=1, crop_overlap_ratio=0.0, **options)
     (regions,) = layered.generate([canvas])
     # The canvas falls into four crops, one of which is the tile; its left and upper edge are inner.
-    whole = ~(alone.boxes_xyxy[:, :2] <= 0.02 * 160).any(1)
+    whole = ~(alone.boxes_xyxy[:, :2] <= 20).any(1)
     wanted = np.zeros((int(whole.sum()), 320, 320), bool)
     wanted[:, 160:, 160:] = decode_many(alone.masks)[whole]
     assert len(wanted) > 0
@@ -205,7 +222,7 @@ def test_crops_give_masks_in_pixels_of_the_whole_image(source, scenes):
 
 
 def test_nothing_passes_an_impossible_filter(source, scenes):
-    (regions,) = with_options(source, stability_score_thresh=1.0).generate([scenes[0].image])
+    (regions,) = with_options(source, pred_iou_thresh=1.0).generate([scenes[0].image])
     assert len(regions) == 0
     assert regions.boxes_xyxy.shape == (0, 4)
     assert source.generate([]) == []
@@ -237,28 +254,20 @@ def test_what_is_no_rgb_image_is_refused(source, image):
 # --- loading
 
 
-def test_model_id_holds_name_hash_preprocessing_and_every_option(source):
+def test_model_id_holds_name_hash_preprocessing_and_every_option_but_batch_sizes(source):
     digest = hashlib.sha256((WEIGHTS / "model.safetensors").read_bytes()).hexdigest()[:12]
     assert source.model_id.startswith(f"sam2:sam2@{digest}|square-bilinear-imagenet-1-")
-    for name in CONFIG.__dataclass_fields__:
+    for name in CONFIG.__dataclass_fields__.keys() - {"points_per_batch"}:
         assert f"{name}={getattr(CONFIG, name)}" in source.model_id
+    assert with_options(source, points_per_batch=3).model_id == with_options(source).model_id
     assert with_options(source, points_per_side=3).model_id != with_options(source).model_id
 
 
 def test_missing_weights_say_where_they_were_looked_for(tmp_path):
     with pytest.raises(
-        ModelUnavailableError, match=r"no SAM 2 weights at .*model\.safetensors: give"
+        ModelUnavailableError, match=r"no SAM 2 weights at .*model\.safetensors': give"
     ):
         Sam2MaskSource.from_pretrained(tmp_path, CONFIG)
-
-
-def test_an_unreachable_hub_id_is_explained(monkeypatch):
-    def unreachable(*_args):
-        raise OSError
-
-    monkeypatch.setattr(sam2, "cached_file", unreachable)
-    with pytest.raises(ModelUnavailableError, match="'some/where' are neither a folder"):
-        Sam2MaskSource.from_pretrained("some/where", CONFIG)
 
 
 def copy_with(tmp_path, change):

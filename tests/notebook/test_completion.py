@@ -61,7 +61,7 @@ def texts(line):
         ("%matir config k ", ["--help", "-h"]),
         ("%matir eval ", ["scenes", "explain"]),
         ("%matir eval scenes --arm stage", ["stage1"]),
-        ("%matir index photos/ --preset ", ["embedded"]),
+        ("%matir index photos/ --preset op", ["open-cpu", "open"]),
         ("%matir serach -", []),
         ("%matir search 'a", []),
         ("matir se", []),

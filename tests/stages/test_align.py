@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,9 @@ def test_judge_ranks_are_by_logit_then_id():
         (None, STAGE2, 0.5),
         (2.0, STAGE2, 2.5),
         (-float("inf"), STAGE2, -5.5),
+        (2.0, replace(STAGE2, calibration_scale=1.5, calibration_bias=-1.0), 2.5),
+        (9.0, replace(STAGE2, calibration_scale=0.5, calibration_bias=1.0), 6.0),
+        (None, replace(STAGE2, calibration_scale=0.5, calibration_bias=1.0), 0.5),
     ],
 )
 def test_final_score(logit, judge, expected):
@@ -125,6 +129,30 @@ def test_a_judge_that_names_no_place_shows_none():
         hit = run([a_candidate("a", 0.5)], [said("a", logit)])[0]
         assert (hit.region_id, hit.mask, hit.box_xyxy, hit.align_iou) == (None,) * 4
         assert hit.best_region_score == 0.75
+
+
+def test_of_a_score_alone_stage_1s_region_is_shown_where_it_is_relevant():
+    candidates = [a_candidate("a", 0.5), a_candidate("b", 0.5, 2), a_candidate("c", 0.5, 3)]
+    judgements = [said("a", 3.0), said("b", -3.0), replace(said("c", 0.0), p_relevant=0.5)]
+    hits = {hit.image_id: hit for hit in run(candidates, judgements, judge_grounds=False)}
+    for name in "ac":
+        shown = hits[name]
+        assert (shown.region_id, shown.region_score, shown.box_xyxy) == (1, 0.75, RIGHT)
+        assert (shown.mask, shown.align_iou) == (REGIONS.masks[1], None)
+        assert shown.logit is not None
+    assert (hits["b"].region_id, hits["b"].mask, hits["b"].box_xyxy) == (None,) * 3
+
+
+def test_of_a_score_alone_an_image_without_regions_shows_none():
+    bare = Candidate("a", 1, 0.5, None, 0.5, (), np.zeros(0))
+    scored = order([bare], [said("a", 3.0)], log_odds=STAGE1, config=STAGE2)
+
+    class Empty(TwoHalves):
+        def regions_of(self, _):
+            return regions_from_masks([])
+
+    (hit,) = align(scored, Empty(), config=AlignConfig(), judge_grounds=False)
+    assert (hit.region_id, hit.mask) == (None, None)
 
 
 def test_an_unjudged_image_without_regions_shows_none():

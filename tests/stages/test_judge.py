@@ -1,5 +1,7 @@
 import logging
+import math
 import sqlite3
+from dataclasses import replace
 
 import pytest
 from fakes import OracleEncoder, OracleJudge, OracleMaskSource, scene_gallery
@@ -81,6 +83,23 @@ def test_what_was_judged_once_is_not_asked_again(gallery, tmp_path):
             assert oracle.seen == [[c.image_id for c in candidates[4:7]]]
         else:
             assert oracle.seen == []
+
+
+def test_p_is_calibrated_and_what_is_remembered_is_not(gallery, tmp_path):
+    index, candidates = gallery
+    file = tmp_path / "j.sqlite"
+    calibrated = replace(CONFIG, calibration_scale=0.5, calibration_bias=1.0)
+    first = judge(
+        QUERY, candidates, index, OracleJudge(), config=calibrated, cache=JudgementCache(file)
+    )
+    again = judge(
+        QUERY, candidates, index, OracleJudge(), config=CONFIG, cache=JudgementCache(file)
+    )
+    assert len(first) == CONFIG.n_judged
+    for one, raw in zip(first, again, strict=True):
+        assert one.p_relevant == pytest.approx(1 / (1 + math.exp(-(0.5 * one.logit + 1))))
+        assert one == replace(raw, p_relevant=one.p_relevant)
+        assert raw.p_relevant in (0.98, 0.02)
 
 
 def test_the_key_tells_queries_pictures_and_judges_apart(gallery):

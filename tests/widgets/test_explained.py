@@ -11,7 +11,7 @@ from fakes import (
 from stand_in import Page
 
 from matir_nb.errors import ConfigError
-from matir_nb.explain.ledger import difference_entries
+from matir_nb.explain.entries import difference_entries
 from matir_nb.explain.occlusion import occlude
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
