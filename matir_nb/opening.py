@@ -10,7 +10,8 @@ from matir_nb.errors import IndexMismatchError
 from matir_nb.index.manifest import Manifest, require_same, require_same_encoder
 from matir_nb.index.store import Index
 from matir_nb.models.base import Judge, RegionEncoder
-from matir_nb.models.registry import choose_preset, load_encoder, load_judge
+from matir_nb.models.hardware import choose_preset
+from matir_nb.models.registry import load_encoder, load_judge
 from matir_nb.presets import PRESETS, with_true_notice
 
 

@@ -1,7 +1,7 @@
 """The presets: choices of models, and the options that suit them, as data.
 
 What the named models are is in `matir_nb.catalogue`. This module knows no hardware:
-`matir_nb.models.registry.choose_preset` picks one for "auto".
+`matir_nb.models.hardware.choose_preset` picks one for "auto".
 """
 
 from collections.abc import Mapping
@@ -94,12 +94,13 @@ DEVICES = ("cpu", "gpu")
 MEANT_FOR = {"embedded": "any", "open-cpu": "cpu", "open": "gpu", "paper": "gpu"}
 """Preset -> class of device on which it is quick enough to be used."""
 EXPECTED: dict[str, dict[str, Expected]] = {
-    "embedded": {"cpu": Expected(), "gpu": Expected()},
-    "open-cpu": {"cpu": Expected(), "gpu": Expected()},
+    "embedded": {"cpu": Expected(1.1, 0.4), "gpu": Expected()},
+    "open-cpu": {"cpu": Expected(34, 70), "gpu": Expected()},
     "open": {"cpu": Expected(), "gpu": Expected()},
     "paper": {"cpu": Expected(), "gpu": Expected()},
 }
-"""Preset -> class of device -> seconds, where they were measured."""
+"""Preset -> class of device -> seconds, where they were measured: by `benchmarks/models.py`, one
+thread, random weights, 30 regions; a query asks the judge about `n_judged` candidates."""
 
 
 def models_of(preset: Preset) -> tuple[ModelEntry, ...]:

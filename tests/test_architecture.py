@@ -106,7 +106,8 @@ TABLE = """
 3 models.hub_repo           huggingface_hub tqdm
 3 models.hub                huggingface_hub
 3 models.hub_table          polars
-3 models.registry           torch transformers
+3 models.registry           transformers
+3 models.hardware           torch
 3 models.judges
 3 models.texts              numpy
 3 index.store               numpy polars

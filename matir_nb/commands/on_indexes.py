@@ -17,7 +17,7 @@ from matir_nb.config import EncodeConfig, Preset
 from matir_nb.errors import MatirError
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.home import registered, settings
-from matir_nb.models.registry import choose_preset
+from matir_nb.models.hardware import choose_preset
 from matir_nb.presets import preset_named
 from matir_nb.printing import printable, table
 

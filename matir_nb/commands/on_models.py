@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from matir_nb.catalogue import CATALOGUE, ModelEntry
 from matir_nb.commands.session import Session
-from matir_nb.models.registry import choose_preset
+from matir_nb.models.hardware import choose_preset
 from matir_nb.presets import AUTO, PRESETS, models_of
 from matir_nb.printing import printable, table
 

@@ -22,8 +22,9 @@ from matir_nb.index.segments import IndexedImage
 from matir_nb.index.writer import IndexWriter
 from matir_nb.models.base import MaskSource, RegionEncoder
 from matir_nb.models.given_masks import GivenMasks
+from matir_nb.models.hardware import choose_preset
 from matir_nb.models.record_masks import RecordGenerator, RecordMasks
-from matir_nb.models.registry import choose_preset, load_encoder, load_segmenter
+from matir_nb.models.registry import load_encoder, load_segmenter
 from matir_nb.presets import with_true_notice
 from matir_nb.progress import Progress, terminal_progress
 from matir_nb.types import ImageRef, Regions, RGBImage

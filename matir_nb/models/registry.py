@@ -18,7 +18,6 @@ from matir_nb.catalogue import CATALOGUE, JUDGE_MODELS, Role
 from matir_nb.config import ComputeConfig, Preset
 from matir_nb.errors import ConfigError, ModelUnavailableError, nearest, unknown
 from matir_nb.models.base import Judge, MaskSource, RegionEncoder
-from matir_nb.presets import AUTO, PRESETS, models_of, preset_named
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 EMBEDDED = "embedded:"
@@ -73,43 +72,6 @@ class Weights:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def choose_preset(preset: str | Preset, device: str = "auto") -> tuple[Preset, str]:
-    """Return the preset that is meant, and why: a sentence for "auto", else "".
-
-    Raises:
-        ConfigError: no such preset or device.
-        ModelUnavailableError: torch sees no such device.
-    """
-    if isinstance(preset, Preset):
-        return preset, ""
-    if preset != AUTO:
-        return preset_named(preset), ""
-    _require_packages()
-    from matir_nb.models.runtime import resolve_device
-
-    where = resolve_device(device)
-    if not where.startswith("cuda"):
-        return PRESETS["open-cpu"], f"preset open-cpu: models run on {where} here"
-    return _preset_for_gpu(where)
-
-
-def _preset_for_gpu(where: str) -> tuple[Preset, str]:
-    """Return the preset for a GPU, and why; "open" needs memory, and bf16 for its judge."""
-    import torch
-
-    from matir_nb.models.hub_table import memory_mb
-    from matir_nb.models.runtime import best_precision
-
-    card = torch.cuda.get_device_properties(where)
-    n_bytes = memory_mb(models_of(PRESETS["open"])) * 10**6
-    has_bf16 = best_precision(where) == "bf16"
-    lacks = [] if card.total_memory >= n_bytes else [f"{n_bytes / 2**30:.1f} GiB"]
-    lacks += [] if has_bf16 else ["bf16"]
-    has = f"{card.total_memory / 2**30:.1f} GiB and {'bf16' if has_bf16 else 'no bf16'}"
-    name, needs = ("open-cpu", f"; open needs {' and '.join(lacks)}") if lacks else ("open", "")
-    return PRESETS[name], f"preset {name}: the GPU is {card.name} with {has}{needs}"
-
-
 def load_segmenter(preset: Preset, device: str = "auto") -> MaskSource:
     """Return the preset's mask source.
 
@@ -145,7 +107,7 @@ def _require_view(preset: Preset) -> None:
     entry = CATALOGUE.get(preset.encoder)
     if preset.encoding.view == "own" or entry is None or entry.adapter != "dense_pool":
         return
-    _require_packages()
+    require_packages()
     with _named_cause():
         from matir_nb.models.dense_pool import require_view
     require_view(preset.encoding)
@@ -304,7 +266,7 @@ def _require_role(place: str, adapter: str, role: Role) -> None:
 
 def _load(weights: Weights, device: str, compute: ComputeConfig, **arguments: Any) -> Any:
     """Return the adapter around a model: imported, loaded, on its device."""
-    _require_packages()
+    require_packages()
     from matir_nb.models.runtime import choose_runtime
 
     runtime = choose_runtime(device, compute)
@@ -355,7 +317,12 @@ def _quiet_loading() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Raise unless the packages that models need are here.
+
+    Raises:
+        ModelUnavailableError: one is missing.
+    """
     for package in NEEDED_PACKAGES:
         if importlib.util.find_spec(package) is None:
             message = f"this model needs the package {package}: pip install {package}"
