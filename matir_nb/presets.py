@@ -96,8 +96,8 @@ MEANT_FOR = {"embedded": "any", "open-cpu": "cpu", "open": "gpu", "paper": "gpu"
 EXPECTED: dict[str, dict[str, Expected]] = {
     "embedded": {"cpu": Expected(1.1, 0.4), "gpu": Expected()},
     "open-cpu": {"cpu": Expected(34, 70), "gpu": Expected()},
-    "open": {"cpu": Expected(), "gpu": Expected()},
-    "paper": {"cpu": Expected(), "gpu": Expected()},
+    "open": {"cpu": Expected(131, 2000), "gpu": Expected()},
+    "paper": {"cpu": Expected(286), "gpu": Expected()},
 }
 """Preset -> class of device -> seconds, where they were measured: by `benchmarks/models.py`, one
 thread, random weights, 30 regions; a query asks the judge about `n_judged` candidates."""
