@@ -20,7 +20,7 @@ This module knows nothing else.
 
 import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 from matir_nb.printing import printable
@@ -87,6 +87,17 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     "unknown command 'serach': did you mean 'search'?"
     """
     return f"unknown {what} {name!r}: {nearest(name, known)}"
+
+
+def require_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise unless all of `names` are known.
+
+    Raises:
+        ConfigError: one is not; the message offers the nearest of those that are.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(unknown(what, name, known))
 
 
 def nearest(name: object, known: Iterable[str], *, n_listed: int = 16) -> str:

@@ -57,6 +57,7 @@ TABLE = """
 2 models.clip_text          numpy torch
 2 models.tensor_files       safetensors torch
 2 models.views              numpy PIL
+2 models.folder_options
 2 models.alpha_clip_options
 2 models.cutouts            numpy PIL
 2 models.patches            numpy PIL
@@ -64,7 +65,7 @@ TABLE = """
 2 models.pooling            torch
 2 models.siglip_text        numpy tokenizers torch
 2 models.sam2_decoder       torch transformers
-2 models.sam2_files         torch transformers safetensors
+2 models.sam2_files         safetensors torch transformers
 2 models.sam2_masks         numpy torch
 2 models.sam2_select        numpy torch
 2 index.manifest
@@ -85,16 +86,15 @@ TABLE = """
 2 evaluation.report_text
 2 evaluation.explain_text
 3 models.alpha_clip_checkpoint safetensors torch transformers
-3 models.alpha_clip         numpy PIL safetensors torch transformers
-3 models.dense_towers       numpy safetensors torch transformers
+3 models.alpha_clip         numpy PIL torch transformers
+3 models.dense_towers       numpy torch transformers
 3 models.dense_pool         numpy PIL torch transformers
 3 models.sam2               numpy PIL torch transformers
-3 models.qwen_options
 3 models.qwen_inputs        numpy PIL torch
-3 models.qwen_model         safetensors torch transformers
+3 models.qwen_model         torch transformers
 3 models.qwen_askers        numpy PIL
 3 models.qwen_vl
-3 models.florence           numpy torch transformers safetensors
+3 models.florence           numpy torch transformers
 3 models.qwen_reranker
 3 models.given_masks        numpy PIL
 3 models.record_masks       numpy

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import SafetensorError
 from transformers import AutoTokenizer, CLIPModel
 
 from matir_nb.config import EncodeConfig
@@ -28,6 +27,7 @@ from matir_nb.models.clip_text import ClipTexts, unit
 from matir_nb.models.identity import folder_id, weight_files
 from matir_nb.models.int8 import quantise_if_faithful
 from matir_nb.models.runtime import Runtime
+from matir_nb.models.tensor_files import DAMAGE, read_model
 from matir_nb.models.views import WHOLE, Framing, cut, cut_regions
 from matir_nb.types import FloatArray, LogOdds, MaskRLE, RGBImage
 
@@ -178,7 +178,7 @@ class AlphaClipEncoder:
         self, framing: Framing, regions: Sequence[tuple[Image.Image, MaskRLE]]
     ) -> NDArray[np.uint8]:
         """Return the (n, side, side, 4) views; by threads where another device computes."""
-        if self._runtime.device.startswith("cpu"):
+        if self._runtime.is_cpu:
             return cut_regions(regions, framing, self._side)
         with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
             return cut_regions(regions, framing, self._side, each=pool.map)
@@ -214,18 +214,16 @@ def _load(folder: Path) -> CLIPModel:
         message = f"no Alpha-CLIP weights in {folder}: expected model.safetensors there"
         raise ModelUnavailableError(message)
     try:
-        model, info = CLIPModel.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        message = f"the weights in {str(folder)!r} cannot be loaded: {error}"
-        raise ModelUnavailableError(message) from error
+        model, missing = read_model(CLIPModel, folder)
     except UnpicklingError as error:  # torch's own words advise to run the code
         message = f"the weights in {str(folder)!r} cannot be loaded: they hold code, or are damaged"
         raise ModelUnavailableError(message) from error
-    if info["missing_keys"]:
-        missing = ", ".join(sorted(info["missing_keys"])[:3])
-        message = f"the weights in {str(folder)!r} lack {missing}: fetch or convert them again"
+    except DAMAGE as error:
+        message = f"the weights in {str(folder)!r} cannot be loaded: {error}"
+        raise ModelUnavailableError(message) from error
+    if missing:
+        names = ", ".join(missing[:3])
+        message = f"the weights in {str(folder)!r} lack {names}: fetch or convert them again"
         raise ModelUnavailableError(message)
     if model.config.vision_config.num_channels != 4:
         message = f"{folder} is plain CLIP: Alpha-CLIP needs vision_config.num_channels = 4"

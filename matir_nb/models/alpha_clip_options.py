@@ -3,7 +3,6 @@
 This module knows no model.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from matir_nb.errors import ModelUnavailableError
 from matir_nb.models.clip_text import CLIP_LOG_ODDS
+from matir_nb.models.folder_options import stored_options
 from matir_nb.models.views import Framing, framings
 from matir_nb.types import LogOdds
 
@@ -57,18 +57,17 @@ def read_options(
         view: see `EncodeConfig`.
 
     Raises:
-        ModelUnavailableError: an option cannot be used.
+        ModelUnavailableError: the file cannot be read, or an option cannot be used.
     """
     path = folder / "matir.json"
+    used = {"view": "crop", "n_turns": 1, **stored_options(folder), **(options or {})}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        used = {"view": "crop", "n_turns": 1, **stored, **(options or {})}
         odds = used.get("log_odds")
         return Options(
             framings(used["view"] if view == "own" else view),
             int(used["n_turns"]),
             LogOdds(**odds) if odds else CLIP_LOG_ODDS,
         )
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         message = f"the options of the model in {str(path)!r} cannot be used: {error!r}"
         raise ModelUnavailableError(message) from error

@@ -6,7 +6,6 @@ the patches under each mask (`matir_nb.models.pooling`); picture and masks go th
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,10 +18,11 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from matir_nb.config import EncodeConfig
-from matir_nb.errors import ConfigError, unknown
+from matir_nb.errors import ConfigError, require_known
 from matir_nb.models.batches import Batches
 from matir_nb.models.clip_text import CLIP_LOG_ODDS, ClipTexts, unit
 from matir_nb.models.dense_towers import CLIP, NAFLEX, Tower, read_folder
+from matir_nb.models.folder_options import stored_options
 from matir_nb.models.identity import folder_id
 from matir_nb.models.int8 import quantise_if_faithful
 from matir_nb.models.patches import PAD, Pixels
@@ -30,8 +30,8 @@ from matir_nb.models.runtime import Runtime
 from matir_nb.models.siglip_text import SiglipTexts, SiglipTokens
 from matir_nb.types import FloatArray, LogOdds, MaskRLE, RGBImage
 
-LARGEST_BATCH = {"cpu": 4}
-LARGEST_BATCH_ON_GPU = 32
+LARGEST_BATCH_ON_CPU = 4
+LARGEST_BATCH = 32
 N_BLOCKS = 4
 """CLIP's blocks in which regions have tokens of their own. Nearly all of what the class token says
 of a picture it reads in the last four (Gandelsman et al., "Interpreting CLIP's Image Representation
@@ -60,9 +60,7 @@ class Options:
         Raises:
             ConfigError: an option is unknown, or has a value that cannot be used.
         """
-        for name in values:
-            if name not in cls.__slots__:
-                raise ConfigError(unknown("option of dense pooling", name, cls.__slots__))
+        require_known("option of dense pooling", values, cls.__slots__)
         stored = dict(values)
         if stored.get("log_odds") is not None:
             stored["log_odds"] = LogOdds(**stored["log_odds"])
@@ -89,7 +87,7 @@ class DensePoolEncoder:
         dim: int,
         log_odds: LogOdds,
         model_id: str,
-        device: str = "cpu",
+        runtime: Runtime | None = None,
     ) -> None:
         """Put the parts together; `from_pretrained` makes them.
 
@@ -100,12 +98,13 @@ class DensePoolEncoder:
             dim: length of the vectors.
             log_odds: see `RegionEncoder.log_odds`.
             model_id: see `RegionEncoder.model_id`.
-            device: where the tower computes.
+            runtime: where the tower computes; None = on the CPU.
         """
         self._tower, self._texts, self._pixels = tower, texts, pixels
         self._dim, self._log_odds, self._model_id = dim, log_odds, model_id
-        self._device = device
-        self._batches = Batches("images", LARGEST_BATCH.get(device, LARGEST_BATCH_ON_GPU))
+        self._runtime = runtime or Runtime()
+        largest = LARGEST_BATCH_ON_CPU if self._runtime.is_cpu else LARGEST_BATCH
+        self._batches = Batches("images", largest)
         self._wholes: dict[str, FloatArray] = {}
 
     @classmethod
@@ -133,7 +132,7 @@ class DensePoolEncoder:
             ConfigError: an option or the view is not for this encoder.
         """
         path, runtime = Path(folder), runtime or Runtime()
-        used = Options.of(_stored_options(path) | dict(options or {}))
+        used = Options.of(stored_options(path) | dict(options or {}))
         geometry = _geometry(encoding or EncodeConfig(), used)
         files = read_folder(path)
         model = files.load()
@@ -152,7 +151,7 @@ class DensePoolEncoder:
             dim=_dim(model, is_clip=is_clip),
             log_odds=log_odds,
             model_id=folder_id(path, {"dense_pool": shown}, name=name),
-            device=runtime.device,
+            runtime=runtime,
         )
         if runtime.is_int8:
             quantise_if_faithful(model.vision_model.encoder, encoder.vectors_of_samples)
@@ -216,7 +215,7 @@ class DensePoolEncoder:
             rows = [self._pixels.coverage(mask, size_hw) for mask in masks]
             covered.append(np.stack([*rows, self._pixels.whole((height, width), size_hw)]))
         with torch.inference_mode():
-            coverage = torch.from_numpy(_filled(covered)).to(self._device)
+            coverage = self._runtime.send(torch.from_numpy(_filled(covered)))
             pooled = self._tower.pool(self._tower.tokens(pictures), coverage)
         vectors = unit(pooled)
         return [vectors[i, : len(own)] for i, own in enumerate(covered)]
@@ -238,12 +237,6 @@ def _filled(covered: Sequence[FloatArray]) -> FloatArray:
 def _digest(image: RGBImage) -> str:
     pixels = np.ascontiguousarray(image)
     return f"{pixels.shape} {hashlib.blake2b(pixels.data).hexdigest()}"
-
-
-def _stored_options(path: Path) -> dict[str, Any]:
-    file = path / "matir.json"
-    stored: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return stored
 
 
 def require_view(encoding: EncodeConfig) -> None:

@@ -8,12 +8,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPModel, Siglip2Model, SiglipModel
 from transformers.models.siglip2.image_processing_pil_siglip2 import (
@@ -25,6 +23,7 @@ from matir_nb.models.identity import weight_files
 from matir_nb.models.patches import KEEP, PAD, SQUASH, Pixels
 from matir_nb.models.pooling import ClassTokenPool, ProbePool
 from matir_nb.models.runtime import Runtime
+from matir_nb.models.tensor_files import DAMAGE, lacking, read_model
 from matir_nb.types import FloatArray
 
 CLIP, SIGLIP, NAFLEX = "clip", "siglip", "siglip2"
@@ -41,7 +40,6 @@ PROCESSING: dict[str, dict[str, Any]] = {
 }
 """What transformers' own processors do where a folder does not say."""
 NAFLEX_PATCHES = 256
-DAMAGE = (OSError, RuntimeError, ValueError, EOFError, UnpicklingError, SafetensorError)
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
@@ -143,17 +141,13 @@ class Files:
                 head.
         """
         try:
-            model, found = CLASSES[self.kind].from_pretrained(
-                self.path, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
+            model, missing = read_model(CLASSES[self.kind], self.path)
         except DAMAGE as error:
             what = type(error).__name__
             message = f"the weights in {self.path} cannot be read as tensors ({what}): fetch again"
             raise ModelUnavailableError(message) from error
-        missing = sorted(found["missing_keys"])
         if missing:
-            message = f"the model in {self.path} lacks weights ({missing[0]}, ...): fetch it again"
-            raise ModelUnavailableError(message)
+            raise lacking("model", self.path, missing)
         if self.kind != CLIP and not hasattr(model.vision_model, "head"):
             message = f"the model in {self.path} has no pooling head: nothing reads its patches"
             raise ModelUnavailableError(message)

@@ -19,13 +19,12 @@ so the second adds about a fifth of the seconds. This module knows no index and 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
@@ -35,18 +34,19 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from matir_nb.errors import ConfigError, ModelUnavailableError, QueryError, unknown
+from matir_nb.errors import ConfigError, ModelUnavailableError, QueryError, require_known
 from matir_nb.models.answers import sigmoid
 from matir_nb.models.base import JudgeInput
 from matir_nb.models.batches import Batches
 from matir_nb.models.identity import folder_id
 from matir_nb.models.runtime import Runtime
 from matir_nb.models.spaces import to_pixels
+from matir_nb.models.tensor_files import DAMAGE, lacking, read_model
 from matir_nb.types import BoxXYXY, Judgement
 
 VERSION = "florence-1"
-BATCH = {"cpu": 2}
-GPU_BATCH = 16
+LARGEST_BATCH_ON_CPU = 2
+LARGEST_BATCH = 16
 MAX_TOKENS = 256
 """Of a query; picture, prompt and query share 1024 positions."""
 BLANK_SIDE = 64
@@ -83,15 +83,12 @@ class FlorenceOptions:
         Raises:
             ConfigError: one is unknown, or asks for a prompt that this model cannot read.
         """
-        known = [field.name for field in fields(cls)]
         prompt = options.get(PROMPT, "box")
         if prompt != "box":
             message = f"Florence-2 cannot be asked with {prompt!r}: it reads one phrase, give 'box'"
             raise ConfigError(message)
         given = {name: value for name, value in options.items() if name != PROMPT}
-        for name in given:
-            if name not in known:
-                raise ConfigError(unknown("option", name, known))
+        require_known("option", given, cls.__slots__)
         return cls(**given)
 
 
@@ -136,8 +133,8 @@ class FlorenceJudge:
         self._model_id = model_id
         self._image_token = int(model.config.image_token_id)
         self._start = int(model.config.text_config.decoder_start_token_id)
-        kind = self._runtime.device.partition(":")[0]
-        self._batches = Batches("pictures judged", BATCH.get(kind, GPU_BATCH))
+        largest = LARGEST_BATCH_ON_CPU if self._runtime.is_cpu else LARGEST_BATCH
+        self._batches = Batches("pictures judged", largest)
         self._caption_prompt = self._prompt(self._options.caption_prompt)
         self._blank: Tensor | None = None
         self._last: tuple[str, _Asked] | None = None
@@ -304,18 +301,15 @@ def _loaded(path: Path) -> tuple[Any, Any, Any]:
         message = f"no judge weights in {str(path)!r}: expected model.safetensors there"
         raise ModelUnavailableError(message)
     try:
-        model, found = Florence2ForConditionalGeneration.from_pretrained(
-            path, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
+        model, absent = read_model(Florence2ForConditionalGeneration, path, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(path)
         image_processor = CLIPImageProcessorPil.from_pretrained(path)
-    except (OSError, ValueError, SafetensorError) as error:
+    except DAMAGE as error:
         message = f"the judge in {str(path)!r} cannot be loaded ({error}): fetch it again"
         raise ModelUnavailableError(message) from error
-    missing = sorted(name for name in found["missing_keys"] if not name.endswith(COMPUTED))
+    missing = [name for name in absent if not name.endswith(COMPUTED)]
     if missing:
-        message = f"the judge in {str(path)!r} lacks weights ({missing[0]}, ...): fetch it again"
-        raise ModelUnavailableError(message)
+        raise lacking("judge", path, missing)
     return model, tokenizer, image_processor
 
 

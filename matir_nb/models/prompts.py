@@ -10,10 +10,10 @@ The first word of the answer is yes or no in every mode, so that its log-odds ca
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from matir_nb.errors import ConfigError, unknown
+from matir_nb.errors import ConfigError, require_known, unknown
 
 VERSIONS = {"box": 1, "marks": 1, "listed": 1}
 """Prompt mode -> version of its words."""
@@ -76,10 +76,7 @@ def prompt_config(options: Mapping[str, Any]) -> PromptConfig:
     Raises:
         ConfigError: an option is unknown, or its value cannot be used.
     """
-    known = [field.name for field in fields(PromptConfig)]
-    for name in options:
-        if name not in known:
-            raise ConfigError(unknown("judge option", name, known))
+    require_known("judge option", options, PromptConfig.__slots__)
     return PromptConfig(**options)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
@@ -27,11 +26,15 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from matir_nb.errors import ModelUnavailableError, nearest
+from matir_nb.models.batches import Batches
 from matir_nb.models.qwen_inputs import Prompt, glue, single_tokens, tame, tamed_size
 from matir_nb.models.runtime import Runtime
 from matir_nb.models.spaces import Space
+from matir_nb.models.tensor_files import DAMAGE, lacking, read_model
 
 YES, NO = ("yes", "Yes", "YES"), ("no", "No", "NO")
+LARGEST_BATCH = 16
+LARGEST_BATCH_ON_CPU = 4
 HEAD = "lm_head.weight"
 """What turns hidden states into words; the smaller models use their word embeddings for it."""
 
@@ -113,13 +116,17 @@ class QwenModel:
             model = _whole(ARCHITECTURES[kind].model_class, folder, runtime.dtype)
             tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
             image_processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
-        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
-            if isinstance(error, ModelUnavailableError):
-                raise
+        except ModelUnavailableError:
+            raise
+        except DAMAGE as error:
             kinds = nearest(None, ARCHITECTURES)
             message = f"the judge in {folder} cannot be loaded ({error}): of model types {kinds}"
             raise ModelUnavailableError(message) from error
         return cls(model.to(runtime.device), tokenizer, image_processor, runtime=runtime)
+
+    def batches(self, what: str) -> Batches:
+        """Return batches of whole pictures, as many as the device works on well."""
+        return Batches(what, LARGEST_BATCH_ON_CPU if self.runtime.is_cpu else LARGEST_BATCH)
 
     @property
     def space(self) -> Space:
@@ -227,17 +234,13 @@ def _whole(model_class: Any, folder: Path, dtype: torch.dtype) -> Any:
         ModelUnavailableError: tensors are missing; transformers would draw them at random.
     """
     # in its precision at once: casting it later would round its rotary frequencies too
-    model, report = model_class.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, output_loading_info=True
-    )
-    missing = sorted(report["missing_keys"])
+    model, missing = read_model(model_class, folder, dtype=dtype, use_safetensors=True)
     # before version 5 transformers wrote this of the language model alone, and now looks elsewhere
     is_tied = getattr(model.config.text_config, "tie_word_embeddings", False)
     if missing == [HEAD] and is_tied:
         model.lm_head.weight = model.get_input_embeddings().weight
     elif missing:
-        message = f"the judge in {folder} lacks weights ({missing[0]}, ...): fetch it again"
-        raise ModelUnavailableError(message)
+        raise lacking("judge", folder, missing)
     return model
 
 

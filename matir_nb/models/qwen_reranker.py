@@ -6,20 +6,19 @@ model card's scripts/qwen3_vl_reranker.py; Apache-2.0). This module knows no ind
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from matir_nb.errors import ConfigError, unknown
+from matir_nb.errors import ConfigError, require_known
 from matir_nb.models.answers import sigmoid
 from matir_nb.models.base import JudgeInput
-from matir_nb.models.batches import Batches
+from matir_nb.models.folder_options import stored_options
 from matir_nb.models.identity import folder_id
 from matir_nb.models.prompts import IMAGE, chat, harmless
 from matir_nb.models.qwen_inputs import Prompt
 from matir_nb.models.qwen_model import QwenModel
-from matir_nb.models.qwen_options import stored_options
 from matir_nb.models.runtime import Runtime
 from matir_nb.types import Judgement
 
@@ -28,8 +27,6 @@ SYSTEM = (
     'provided. Note that the answer can only be "yes" or "no".'
 )
 LAYOUT_VERSION = 1
-LARGEST_BATCH = 16
-LARGEST_BATCH_ON_CPU = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +66,7 @@ def reranker_config(options: Mapping[str, Any]) -> RerankerConfig:
         ConfigError: an option is unknown, or has a value that cannot be used; a prompt mode is
             unknown, because the layout is fixed.
     """
-    known = [field.name for field in fields(RerankerConfig)]
-    for name in options:
-        if name not in known:
-            message = unknown("option of a judge that scores only", name, known)
-            raise ConfigError(message)
+    require_known("option of a judge that scores only", options, RerankerConfig.__slots__)
     return RerankerConfig(**options)
 
 
@@ -98,8 +91,7 @@ class QwenReranker:
         """Wrap a loaded model; see `from_pretrained`."""
         self._model, self._config, self._model_id = model, config, model_id
         model.limit_pixels(config.min_pixels, config.max_pixels)
-        largest = LARGEST_BATCH_ON_CPU if model.runtime.device == "cpu" else LARGEST_BATCH
-        self._batches = Batches("pictures for the reranker", largest)
+        self._batches = model.batches("pictures for the reranker")
 
     @classmethod
     def from_pretrained(

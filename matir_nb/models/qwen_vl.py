@@ -19,16 +19,14 @@ from matir_nb.models.answers import sigmoid
 from matir_nb.models.base import JudgeInput
 from matir_nb.models.batches import Batches
 from matir_nb.models.cutouts import ListedRegions, is_listed_regions, listed_regions
+from matir_nb.models.folder_options import stored_options
 from matir_nb.models.identity import folder_id
 from matir_nb.models.prompts import PromptConfig, prompt_config
 from matir_nb.models.qwen_askers import Asker, CutoutAsker, PictureAsker, Place
 from matir_nb.models.qwen_model import QwenModel, Reply
-from matir_nb.models.qwen_options import stored_options
 from matir_nb.models.runtime import Runtime
 from matir_nb.types import Judgement
 
-LARGEST_BATCH = 16
-LARGEST_BATCH_ON_CPU = 4
 LARGEST_BATCH_OF_CUTOUTS = 32
 
 
@@ -83,8 +81,7 @@ class QwenVLJudge:
     @classmethod
     def of_pictures(cls, model: QwenModel, config: PromptConfig, model_id: str) -> "QwenVLJudge":
         """Return a judge that sees whole pictures, asked as `config` says."""
-        largest = LARGEST_BATCH_ON_CPU if model.runtime.device == "cpu" else LARGEST_BATCH
-        batches = Batches("pictures for the judge", largest)
+        batches = model.batches("pictures for the judge")
         return cls(PictureAsker(model, config), model_id=model_id, batches=batches)
 
     @classmethod

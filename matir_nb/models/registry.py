@@ -18,6 +18,7 @@ from matir_nb.catalogue import CATALOGUE, JUDGE_MODELS, Role
 from matir_nb.config import ComputeConfig, Preset
 from matir_nb.errors import ConfigError, ModelUnavailableError, nearest, unknown
 from matir_nb.models.base import Judge, MaskSource, RegionEncoder
+from matir_nb.models.folder_options import named_adapter
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 EMBEDDED = "embedded:"
@@ -238,12 +239,11 @@ def _adapter_of(folder: Path) -> str:
     Raises:
         ModelUnavailableError: it is of a kind that nothing here loads.
     """
+    named = named_adapter(folder)
+    if named in ADAPTERS:
+        return named
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        ours = folder / "matir.json"
-        own = json.loads(ours.read_text(encoding="utf-8")) if ours.is_file() else {}
-        if own.get("adapter") in ADAPTERS:
-            return str(own["adapter"])
         kind = str(config["model_type"])
         vision = config.get("vision_config") or {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:

@@ -66,6 +66,11 @@ class Runtime:
         """
         return replace(self, dtype=torch.bfloat16) if self.dtype == torch.float16 else self
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is the CPU."""
+        return self.device.startswith("cpu")
+
     def place(self, model: Any) -> Any:
         """Return `model` on the device, in the precision, for inference.
 

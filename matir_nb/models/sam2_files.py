@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Sam2Config, Sam2Model
 
 from matir_nb.errors import ModelUnavailableError
 from matir_nb.models.identity import weight_files
+from matir_nb.models.tensor_files import raw_tensors
 
 CONFIG_PARTS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
 IMAGE_CODE = "shared_image_embedding.positional_embedding"
@@ -89,10 +89,7 @@ def _without_kind(part: Mapping[str, Any]) -> dict[str, Any]:
 def _read_tensors(files: list[Path]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for file in files:
-        if file.suffix == ".safetensors":
-            tensors |= load_file(file)
-        else:
-            tensors |= torch.load(file, map_location="cpu", weights_only=True)
+        tensors |= raw_tensors(file)
     return tensors
 
 

@@ -7,7 +7,6 @@ from fakes import OracleEncoder, oracle_index
 
 import matir_nb
 from matir_nb import cli
-from matir_nb.home import registered, settings
 from matir_nb.index.calibrations import FILE_NAME, Calibrations
 from matir_nb.models.structured import StructuredJudge
 from matir_nb.review.ledger import Review
@@ -37,13 +36,8 @@ def gallery(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def opened(gallery, tmp_path, monkeypatch):
-    monkeypatch.setenv("MATIR_HOME", str(tmp_path / "home"))
-    for key in settings.KEYS:
-        monkeypatch.delenv(settings.variable_of(key), raising=False)
-    monkeypatch.setattr("matir_nb.opening.load_encoder", lambda *_: gallery[1])
-    monkeypatch.setattr("matir_nb.opening.load_judge", lambda *_: NumberJudge())
-    registered.add(gallery[0])
+def opened(gallery, opening):
+    opening(*gallery, NumberJudge())
     yield
     (gallery[0] / FILE_NAME).unlink(missing_ok=True)
 

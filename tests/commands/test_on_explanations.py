@@ -37,14 +37,8 @@ def gallery(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def opened(gallery, tmp_path, monkeypatch):
-    """Make the index the current one, and its models those that presets name."""
-    monkeypatch.setenv("MATIR_HOME", str(tmp_path / "home"))
-    for key in settings.KEYS:
-        monkeypatch.delenv(settings.variable_of(key), raising=False)
-    monkeypatch.setattr("matir_nb.opening.load_encoder", lambda *_: gallery[1])
-    monkeypatch.setattr("matir_nb.opening.load_judge", lambda *_: OracleJudge())
-    registered.add(gallery[0])
+def opened(gallery, opening):
+    opening(*gallery, OracleJudge())
 
 
 @pytest.fixture

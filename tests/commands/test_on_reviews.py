@@ -15,7 +15,7 @@ from matir_nb import cli
 from matir_nb.commands.given import given_lists
 from matir_nb.engine import Engine
 from matir_nb.hit_table import HIT_SCHEMA
-from matir_nb.home import registered, settings
+from matir_nb.home import settings
 from matir_nb.results import SearchResult
 from matir_nb.review.ledger import Review
 from matir_nb.review.tables import REVIEW_SCHEMA
@@ -34,14 +34,9 @@ def gallery(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def opened(gallery, tmp_path, monkeypatch):
-    monkeypatch.setenv("MATIR_HOME", str(tmp_path / "home"))
-    for key in settings.KEYS:
-        monkeypatch.delenv(settings.variable_of(key), raising=False)
+def opened(gallery, opening, monkeypatch):
+    opening(*gallery, OracleJudge())
     monkeypatch.setenv("MATIR_REVIEWER", "Ada")
-    monkeypatch.setattr("matir_nb.opening.load_encoder", lambda *_: gallery[1])
-    monkeypatch.setattr("matir_nb.opening.load_judge", lambda *_: OracleJudge())
-    registered.add(gallery[0])
 
 
 @pytest.fixture

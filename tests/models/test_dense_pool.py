@@ -290,6 +290,15 @@ def test_bin_weights_are_read_as_tensors_only(tmp_path: Path, images) -> None:
         DensePoolEncoder.from_pretrained(folder)
 
 
+def test_a_folder_may_name_its_adapter_beside_its_options(tmp_path: Path) -> None:
+    folder = tiny_clip(tmp_path)
+    (folder / "matir.json").write_text('{"adapter": "dense_pool", "n_blocks": 1}')
+    assert '"n_blocks": 1' in DensePoolEncoder.from_pretrained(folder).model_id
+    (folder / "matir.json").write_text("{")
+    with pytest.raises(ModelUnavailableError, match=r"matir\.json cannot be read"):
+        DensePoolEncoder.from_pretrained(folder)
+
+
 def test_missing_weights_are_named_not_drawn_at_random(tmp_path: Path) -> None:
     folder = tiny_siglip(tmp_path)
     model = SiglipModel.from_pretrained(folder)

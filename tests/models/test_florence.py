@@ -280,6 +280,9 @@ def test_a_folder_that_lacks_something_is_refused(folder, tmp_path):
     save_file({name: t for name, t in weights.items() if name != gone}, copy / "model.safetensors")
     with pytest.raises(ModelUnavailableError, match=r"lacks weights .*image_projection"):
         FlorenceJudge.from_pretrained(copy)
+    save_file({**weights, gone: weights[gone][:1].clone()}, copy / "model.safetensors")
+    with pytest.raises(ModelUnavailableError, match=r"cannot be loaded .*: fetch it again"):
+        FlorenceJudge.from_pretrained(copy)
     (copy / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(ModelUnavailableError, match=r"cannot be loaded .*: fetch it again"):
         FlorenceJudge.from_pretrained(copy)
