@@ -1,5 +1,6 @@
 # make demo           the whole method on generated scenes, from nothing
 # make test           linters, formatters, types, all tests
+# make test-slow      the fuzz tests with 10,000 cases each, writer and readers for a minute
 # make test-browser   only the widgets in Chromium and JupyterLab
 # make test-others    the export to supervision, with the real package; with FiftyOne, too, once it is
 #                     installed in build/others
@@ -27,7 +28,7 @@ HAS_NODE := command -v $(NPM) >/dev/null && node -e 'process.exit(parseInt(proce
 # The demo needs no widgets: without Node.js it goes on without them (hatch_build.py says so).
 STATIC_FOR_DEMO := $(if $(shell command -v $(NPM)),$(STATIC))
 
-.PHONY: demo test test-browser test-others static browser notebooks clean
+.PHONY: demo test test-slow test-browser test-others static browser notebooks clean
 .DELETE_ON_ERROR:
 
 demo: $(STATIC_FOR_DEMO) $(STAMPS)/installed
@@ -40,6 +41,9 @@ test: $(STATIC) $(STAMPS)/installed-test browser
 	cd js && $(NPM) run --silent check
 	cd js && $(NPM) run --silent test
 	$(PYTEST)
+
+test-slow: $(STATIC) $(STAMPS)/installed-test
+	MATIR_SLOW=1 $(PYTEST) tests/fuzz tests/test_concurrency.py
 
 test-browser: $(STATIC) $(STAMPS)/installed-test browser
 	$(PYTEST) tests/browser

@@ -48,7 +48,10 @@ if TYPE_CHECKING:
     from matir_nb.images import ImageLimits
     from matir_nb.index.build import BuildReport, build
     from matir_nb.index.calibrations import Calibration
+    from matir_nb.index.compact import compact
+    from matir_nb.index.repair import repair
     from matir_nb.index.store import Index
+    from matir_nb.index.verify import verify
     from matir_nb.models.base import Judge, JudgeInput, MaskSource, RegionEncoder
     from matir_nb.models.record_masks import RecordMasks
     from matir_nb.opening import open_engine as open  # noqa: A004 - matir_nb.open
@@ -127,7 +130,10 @@ __all__ = [
     "TemplateResult",
     "__version__",
     "build",
+    "compact",
     "open",
+    "repair",
+    "verify",
 ]
 
 _PLACES = {
@@ -140,7 +146,10 @@ _PLACES = {
     "images": "ImageLimits",
     "index.build": "BuildReport build",
     "index.calibrations": "Calibration",
+    "index.compact": "compact",
+    "index.repair": "repair",
     "index.store": "Index",
+    "index.verify": "verify",
     "models.base": "Judge JudgeInput MaskSource RegionEncoder",
     "models.record_masks": "RecordMasks",
     "opening": "open_engine",

@@ -144,11 +144,13 @@ class RetrieveConfig:
         region_weight: weight of the best region's cosine in the image score.
         image_weight: weight of the whole image's cosine.
         m_regions: best regions kept per candidate.
+        approximate: use the index's approximate index (`matir accelerate`) where it has one.
     """
 
     region_weight: float = 0.9
     image_weight: float = 0.1
     m_regions: int = 12
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         """Check every value."""

@@ -1,25 +1,37 @@
 """Ask an index: retrieve → judge → align → result, the method on one page."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from matir_nb.catalogue import licence_notices
 from matir_nb.config import AlignConfig, JudgeConfig, Preset, RetrieveConfig
 from matir_nb.doors import above
 from matir_nb.errors import ConfigError, QueryError
 from matir_nb.explain.yardstick import Yardstick
+from matir_nb.index.approximate.opened import Approximate, Refused
 from matir_nb.index.cache import CACHE_FOLDER, JudgementCache
 from matir_nb.index.calibrations import Calibrations
 from matir_nb.index.manifest import require_same_encoder
 from matir_nb.index.pictures import IndexPictures
 from matir_nb.index.store import Index
-from matir_nb.making import notices_of, options_of, rest_of, stage_options, with_judging
+from matir_nb.index.vectors import fuse
+from matir_nb.index.where import Where, keep
+from matir_nb.making import (
+    filter_entry,
+    filter_of,
+    notices_of,
+    options_of,
+    rest_of,
+    stage_options,
+    with_judging,
+)
 from matir_nb.models.base import Judge, RegionEncoder, grounds_of
 from matir_nb.models.judges import Judges
 from matir_nb.models.registry import load_segmenter
@@ -28,12 +40,28 @@ from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
 from matir_nb.stages.align import BoxPrompt, Scored, align, order
 from matir_nb.stages.judge import judge as judge_candidates
-from matir_nb.stages.retrieve import fuse, retrieve
+from matir_nb.stages.retrieve import Retrieval, retrieve_all
 from matir_nb.types import Candidate, FloatArray, Hit, Judgement, Provenance
 from matir_nb.version import installed_versions
 
 Cancel: TypeAlias = Callable[[], bool]
 CACHE_FILE = Path(CACHE_FOLDER, "judgements.sqlite")
+QUERIES_AT_ONCE = 32
+"""Queries that share a pass of stage 1, which keeps a number per image for each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A query after stage 1: how it is to be answered, and the filter as a result says it."""
+
+    query: str
+    k: int
+    options: Preset
+    judge: Judge | None
+    filtered: Mapping[str, Any] | None
+    proposed_by: Approximate | Refused | None
+    found: Retrieval
+    seconds: float
 
 
 class Engine(IndexPictures):
@@ -72,6 +100,7 @@ class Engine(IndexPictures):
         self._texts = RememberedTexts(encoder)
         self._yardstick = Yardstick(index, encoder, preset, fuse=fuse)
         self._prompt: BoxPrompt | None = None
+        self._proposer: Approximate | Refused | None = None
         self._versions = installed_versions()
 
     def __repr__(self) -> str:
@@ -80,13 +109,15 @@ class Engine(IndexPictures):
         holds = f"{self.index.n_images} images, {self.index.n_regions} regions"
         return f"Engine({str(self.index.path)!r}, {holds}, {judge})"
 
-    def search(
+    def search(  # noqa: PLR0913 - one optional argument per choice
         self,
         query: str,
         *,
         k: int = 12,
         judge: bool | str | Judge | None = None,
         n_judged: int | None = None,
+        where: Where | None = None,
+        approximate: bool | None = None,
         cancel: Cancel | None = None,
         progress: Progress | None = None,
     ) -> SearchResult:
@@ -97,17 +128,67 @@ class Engine(IndexPictures):
             k: hits wanted; more than there are images gives them all.
             judge: None = the engine's; False = stage 1 only; or a name, or another judge.
             n_judged: candidates that the judge sees; None = the preset's number.
+            where: which images are searched at all, by `Index.facts_table`: SQL such as
+                "width > 1000 and folder = 'beach'", or a polars expression; None = all.
+            approximate: let the index's approximate index propose the images; None = as the
+                preset says.
             cancel: asked between chunks of stage 2; once it says yes, the rest stays unjudged.
             progress: called with (judged so far, to be judged).
 
         Raises:
             QueryError: the query is empty, or longer than the encoder reads.
-            ConfigError: `k`, `n_judged` or `judge` cannot be used.
+            ConfigError: `k`, `n_judged`, `judge` or `where` cannot be used.
         """
-        _check(query, k)
+        found = self.searches(
+            [query],
+            k=k,
+            judge=judge,
+            n_judged=n_judged,
+            where=where,
+            approximate=approximate,
+            cancel=cancel,
+            progress=progress,
+        )
+        return next(found)
+
+    def searches(  # noqa: PLR0913 - those of `search`
+        self,
+        queries: Sequence[str],
+        *,
+        k: int = 12,
+        judge: bool | str | Judge | None = None,
+        n_judged: int | None = None,
+        where: Where | None = None,
+        approximate: bool | None = None,
+        cancel: Cancel | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[SearchResult]:
+        """Yield what `search` returns for each of `queries`; they share stage 1's pass.
+
+        Args:
+            queries: words each.
+            k: as for `search`; so are all others.
+            judge: as for `search`.
+            n_judged: as for `search`.
+            where: as for `search`.
+            approximate: as for `search`.
+            cancel: as for `search`.
+            progress: called anew for each query.
+
+        Raises:
+            QueryError: a query is empty, or longer than the encoder reads.
+            ConfigError: `k`, `n_judged`, `judge` or `where` cannot be used.
+        """
+        for query in queries:
+            _check(query, k)
         judge_model = self._judges.choose(judge, self.judge)
         options = self._calibrated(with_judging(self.preset, n_judged=n_judged), judge_model)
-        return self._answer(query, k, options, judge_model, cancel=cancel, progress=progress)
+        if approximate is not None:
+            options = replace(options, retrieve=replace(options.retrieve, approximate=approximate))
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            some = queries[start : start + QUERIES_AT_ONCE]
+            for asked in self._questions(some, k, options, judge_model, where):
+                yield self._answer(asked, cancel, progress)
 
     def judge_more(
         self,
@@ -138,7 +219,9 @@ class Engine(IndexPictures):
         judge, k = self.judge_of(result), result.provenance.config["k"]
         if result.provenance.config["n_judged_done"] is None:
             options = self._calibrated(options, judge)
-        return self._answer(result.query, k, options, judge, cancel=cancel, progress=progress)
+        where = filter_of(result.provenance)
+        asked = self._questions([result.query], k, options, judge, where)[0]
+        return self._answer(asked, cancel, progress)
 
     def judge_of(self, result: SearchResult) -> Judge:
         """Return the judge behind `result`; the engine's own for a result of stage 1 alone.
@@ -180,25 +263,51 @@ class Engine(IndexPictures):
         """Return itself."""
         return self
 
-    def _answer(
+    def kept_by(self, provenance: Provenance) -> NDArray[np.bool_] | None:
+        """Return (n_images,) which images the filter of a result keeps; None = there is none.
+
+        Raises:
+            ConfigError: the filter was a polars expression, which a result does not keep.
+        """
+        where = filter_of(provenance)
+        return None if where is None else keep(self.index.facts_table(), where)
+
+    def _questions(
         self,
-        query: str,
+        queries: Sequence[str],
         k: int,
         options: Preset,
-        judge_model: Judge | None,
-        *,
-        cancel: Cancel | None,
-        progress: Progress | None,
-    ) -> SearchResult:
-        seconds: dict[str, float] = {}
-        judgements: list[Judgement] | None = None
+        judge: Judge | None,
+        where: Where | None,
+    ) -> list[_Question]:
+        """Return queries with what stage 1 finds for them, in one pass over the index."""
         # images below the judged ones can overtake those that the judge turned down
-        n_images = k if judge_model is None else k + options.judging.n_judged
+        n_images = k if judge is None else k + options.judging.n_judged
+        start = perf_counter()
+        kept = None if where is None else keep(self.index.facts_table(), where)
+        opened = self._approximate(options.retrieve)
+        found = retrieve_all(
+            queries,
+            self.index,
+            self.encoder,
+            n_images=n_images,
+            config=options.retrieve,
+            keep=kept,
+            approximate=opened if isinstance(opened, Approximate) else None,
+        )
+        spent = (perf_counter() - start) / len(queries)
+        entry = None if where is None or kept is None else filter_entry(where, int(kept.sum()))
+        return [
+            _Question(query, k, options, judge, entry, opened, one, spent)
+            for query, one in zip(queries, found, strict=True)
+        ]
 
-        with _timed(seconds, "retrieve"):
-            found = retrieve(
-                query, self.index, self.encoder, n_images=n_images, config=options.retrieve
-            )
+    def _answer(
+        self, asked: _Question, cancel: Cancel | None, progress: Progress | None
+    ) -> SearchResult:
+        query, k, options, judge_model = asked.query, asked.k, asked.options, asked.judge
+        found, seconds = asked.found, {"retrieve": asked.seconds}
+        judgements: list[Judgement] | None = None
         if judge_model is not None:
             with _timed(seconds, "judge"):
                 judgements = self.judgements_of(
@@ -221,6 +330,8 @@ class Engine(IndexPictures):
             **stage_options(options),
             "log_odds": asdict(log_odds),
             "n_images": self.index.n_images,
+            "where": asked.filtered,
+            "approximate": None if asked.proposed_by is None else asked.proposed_by.as_json(),
             "n_judged_done": None if judgements is None else len(judgements),
             "judge_grounds": judge_model is None or grounds_of(judge_model),
             **self._yardstick.as_json(options.retrieve, cut),
@@ -239,6 +350,7 @@ class Engine(IndexPictures):
         )
         rows = self.index.rows_of([hit.image_id for hit in hits])
         others = np.delete(found.stage1_scores, rows)
+        others = others[np.isfinite(others)]
         rest = rest_of(others, [item.score for item in scored[k:]], hits)
         return SearchResult(query, tuple(hits), provenance, rest=rest, source=self)
 
@@ -344,6 +456,14 @@ class Engine(IndexPictures):
         if judge is None or options.judging.is_calibrated:
             return options
         return with_judging(options, calibration=self._calibrations.get(judge.model_id))
+
+    def _approximate(self, config: RetrieveConfig) -> Approximate | Refused | None:
+        """Return the approximate index, or why it is not used; None = it is not asked for."""
+        if not config.approximate:
+            return None
+        if self._proposer is None:
+            self._proposer = Approximate.open(self.index.path, self.index.parts, config)
+        return self._proposer
 
     def _box_prompt(self) -> BoxPrompt | None:
         if self._prompt is None and self.preset.align.prompt_sam:

@@ -16,6 +16,7 @@ HIT_SCHEMA = pl.Schema(
         "rank": pl.Int64(),
         "image_id": pl.String(),
         "path": pl.String(),
+        "copies": pl.List(pl.String),
         "width": pl.Int64(),
         "height": pl.Int64(),
         "final_score": pl.Float64(),
@@ -44,13 +45,15 @@ HIT_SCHEMA = pl.Schema(
 )
 """Null = the stage did not run or found nothing; boxes are xyxy pixels, masks COCO RLE."""
 
-_PLAIN = tuple(f.name for f in fields(Hit) if f.name in HIT_SCHEMA and "box" not in f.name)
+_MADE = ("judged_box_xyxy", "box_xyxy", "copies")
+_PLAIN = tuple(f.name for f in fields(Hit) if f.name in HIT_SCHEMA and f.name not in _MADE)
 
 
 def row_of(hit: Hit) -> dict[str, Any]:
     """Return a hit's columns of `HIT_SCHEMA`."""
     mask = hit.mask
     return {name: getattr(hit, name) for name in _PLAIN} | {
+        "copies": list(hit.copies),
         "judged_box_xyxy": hit.judged_box_xyxy,
         "box_xyxy": hit.box_xyxy,
         "mask_height": None if mask is None else mask.size[0],
@@ -64,6 +67,7 @@ def hit_of_row(row: Mapping[str, Any]) -> Hit:
     size = (row["mask_height"], row["mask_width"])
     return Hit(
         **{name: row[name] for name in _PLAIN},
+        copies=tuple(row["copies"] or ()),
         judged_box_xyxy=_box(row["judged_box_xyxy"]),
         box_xyxy=_box(row["box_xyxy"]),
         mask=None if row["mask_counts"] is None else MaskRLE(size, row["mask_counts"]),

@@ -22,7 +22,8 @@ import numpy as np
 
 from matir_nb.errors import ConfigError, ImageError
 from matir_nb.image_worker import PATH_HEADER, PIXELS_HEADER, READY, REASON_HEADER
-from matir_nb.types import RGBImage
+from matir_nb.photo_facts import MAX_FACTS_BYTES, from_json
+from matir_nb.types import FileFacts, RGBImage
 
 PILLOW_MAX_PIXELS = 178_956_970
 """Pillow refuses larger pictures by itself."""
@@ -32,8 +33,8 @@ AHEAD_PICTURES = 16
 AHEAD_BYTES = 144_000_000
 """Decoded pictures that wait for the caller: at most so many, of so many bytes, and one more per
 worker. A batch for the models is about as large."""
-Answer: TypeAlias = tuple[str, RGBImage] | str
-"""Fingerprint and pixels of a picture, or the reason why not."""
+Answer: TypeAlias = tuple[str, RGBImage, FileFacts] | str
+"""Fingerprint, pixels and facts of a picture, or the reason why not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ class DecodingProcess:
         self._is_stopped = False
 
     def read(self, path: Path) -> Answer:
-        """Return (fingerprint, pixels) of `path`, or the reason why not."""
+        """Return (fingerprint, pixels, facts) of `path`, or the reason why not."""
         self._ask(path)
         return self._receive()
 
@@ -268,18 +269,24 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _read_answer(stream: IO[bytes]) -> Answer | None:
-    """Return (fingerprint, pixels), a reason, or None where the worker died on the way."""
+    """Return (fingerprint, pixels, facts), a reason, or None where the worker died or is mad."""
     header = stream.read(PIXELS_HEADER.size)
     if len(header) < PIXELS_HEADER.size:
         return None
     if header[:1] == b"R":
         _, length = REASON_HEADER.unpack(header)
         return stream.read(length).decode()
-    _, width, height, digest = PIXELS_HEADER.unpack(header)
+    _, width, height, n_said, digest = PIXELS_HEADER.unpack(header)
+    if n_said > MAX_FACTS_BYTES:
+        return None
+    try:
+        facts = from_json(stream.read(n_said))
+    except (ValueError, TypeError, KeyError):
+        return None
     image = np.empty((height, width, 3), dtype=np.uint8)
     if stream.readinto(image.data.cast("B")) < image.size:  # type: ignore[attr-defined]
         return None
-    return digest.hex(), image
+    return digest.hex(), image, facts
 
 
 def _death(returncode: int) -> str:

@@ -2,7 +2,8 @@
 
 `read_upright` is the one place that knows Pillow's modes, EXIF orientation and exceptions.
 Run as ``python -m matir_nb.image_worker MAX_PIXELS MEMORY_BYTES`` it answers paths on stdin with
-pixels or a reason on stdout, under a memory limit of its own. It knows no folder and no index.
+pixels and facts, or with a reason, on stdout, under a memory limit of its own. It knows no folder
+and no index.
 
 Colour profiles are not applied. EPS is not read: Pillow would run Ghostscript for it.
 """
@@ -24,6 +25,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from matir_nb.errors import ImageError
+from matir_nb.photo_facts import facts_of, of_file, to_json
+from matir_nb.types import FileFacts
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT: dict[int, Image.Transpose] = {
@@ -47,9 +50,10 @@ REASONS: dict[type[Exception], str] = {
 
 READY = b"+"
 PATH_HEADER = struct.Struct("<I")
-PIXELS_HEADER = struct.Struct("<cII32s")
-"""b"P", width, height, sha256 of the file; width * height * 3 bytes follow."""
-REASON_HEADER = struct.Struct("<cI36x")
+PIXELS_HEADER = struct.Struct("<cIII32s")
+"""b"P", width, height, length, sha256 of the file; as many bytes of facts and
+width * height * 3 of pixels follow."""
+REASON_HEADER = struct.Struct("<cI40x")
 """b"R", length; as many bytes of UTF-8 follow. As long as PIXELS_HEADER."""
 
 STRIP_BYTES = 4 << 20
@@ -69,17 +73,36 @@ def read_upright(
     Raises:
         ImageError: it cannot be read, or has more than `max_pixels`; the message is the reason.
     """
+    return _read(file, max_pixels, min_side)[0]
+
+
+def read_with_facts(file: io.BufferedReader, *, max_pixels: int) -> tuple[Image.Image, FileFacts]:
+    """Return what `read_upright` does, and what the picture says of itself.
+
+    Raises:
+        ImageError: it cannot be read, or has more than `max_pixels`; the message is the reason.
+    """
+    status = os.fstat(file.fileno())  # what is written while we read makes the file look changed
+    image, facts = _read(file, max_pixels, None)
+    return image, of_file(facts, status)
+
+
+def _read(
+    file: io.BufferedReader, max_pixels: int, min_side: int | None
+) -> tuple[Image.Image, FileFacts]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _read_upright(file, max_pixels, min_side)
+            return _decoded(file, max_pixels, min_side)
     except ImageError:
         raise
     except Exception as error:  # decoders raise nearly anything, SyntaxError included
         raise ImageError(_reason(error)) from error
 
 
-def _read_upright(file: io.BufferedReader, max_pixels: int, min_side: int | None) -> Image.Image:
+def _decoded(
+    file: io.BufferedReader, max_pixels: int, min_side: int | None
+) -> tuple[Image.Image, FileFacts]:
     Image.init()
     with Image.open(file, formats=[name for name in Image.ID if name != "EPS"]) as image:
         _check_pixels(image, max_pixels)
@@ -87,7 +110,7 @@ def _read_upright(file: io.BufferedReader, max_pixels: int, min_side: int | None
             image.draft(None, _at_least(image.size, min_side))
         image.load()
         _check_pixels(image, max_pixels)  # some formats learn their size only now
-        return _upright(to_rgb(image), _orientation(image))
+        return _upright(to_rgb(image), _orientation(image)), facts_of(image)
 
 
 def _at_least(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -228,14 +251,15 @@ def limit_memory(memory_bytes: int) -> None:
 def _answer(path: Path, out: io.BufferedWriter, max_pixels: int) -> None:
     try:
         with open_regular(path) as file:
-            image = read_upright(file, max_pixels=max_pixels)
+            image, facts = read_with_facts(file, max_pixels=max_pixels)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").digest()
     except (ImageError, OSError, MemoryError) as error:
         reason = (str(error) if isinstance(error, ImageError) else _reason(error)).encode()
         out.write(REASON_HEADER.pack(b"R", len(reason)) + reason)
     else:
-        out.write(PIXELS_HEADER.pack(b"P", image.width, image.height, digest))
+        said = to_json(facts)
+        out.write(PIXELS_HEADER.pack(b"P", image.width, image.height, len(said), digest) + said)
         out.writelines(strip.tobytes() for _, strip in _strips(image))
     out.flush()
 

@@ -157,9 +157,9 @@ def read_files(
             elif not _is_utf8(path.relative_to(root)):
                 yield SkippedImage(image_id, "its name is not valid UTF-8: rename the file")
             else:
-                fingerprint, image = answer
+                fingerprint, image, facts = answer
                 height, width = image.shape[:2]
-                yield ImageRef(image_id, path, width, height, fingerprint), image
+                yield ImageRef(image_id, path, width, height, fingerprint, facts), image
 
 
 def image_id_of(path: Path, *, root: Path) -> str:

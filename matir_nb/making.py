@@ -8,13 +8,16 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from matir_nb.config import AlignConfig, JudgeConfig, Preset, RetrieveConfig
 from matir_nb.errors import ConfigError
 from matir_nb.index.calibrations import Calibration
-from matir_nb.types import Histogram, Hit, Provenance
+from matir_nb.index.where import Where, shown
+from matir_nb.printing import shorten
+from matir_nb.types import FloatArray, Histogram, Hit, Provenance
 
+MAX_FILTER = 200
+"""Characters of a filter that are shown."""
 STAGES = ("retrieve", "judging", "align")
 
 
@@ -58,8 +61,31 @@ def options_of(provenance: Provenance, preset: Preset, *, n_more: int) -> Preset
     )
 
 
+def filter_entry(where: Where, n_kept: int) -> dict[str, Any]:
+    """Return what a provenance says of a filter that kept `n_kept` images."""
+    return {"text": shown(where), "is_sql": isinstance(where, str), "n_kept": n_kept}
+
+
+def filter_of(provenance: Provenance) -> str | None:
+    """Return the filter behind a result; None = there was none.
+
+    Raises:
+        ConfigError: it was a polars expression, which a result does not keep.
+    """
+    entry = provenance.config.get("where")
+    if entry is None:
+        return None
+    if not entry["is_sql"]:
+        message = (
+            f"the result was filtered by the polars expression {entry['text']!r}, which it does "
+            "not keep: search again, with the filter as SQL"
+        )
+        raise ConfigError(message)
+    return str(entry["text"])
+
+
 def rest_of(
-    stage1: NDArray[np.float64], final: Sequence[float], hits: Sequence[Hit]
+    stage1: FloatArray, final: Sequence[float], hits: Sequence[Hit]
 ) -> dict[str, Histogram]:
     """Return how the images that are no hits scored.
 
@@ -70,7 +96,7 @@ def rest_of(
     """
     return {
         "stage1_score": Histogram.of(
-            stage1.astype(np.float32), covering=[hit.stage1_score for hit in hits]
+            np.asarray(stage1, np.float32), covering=[hit.stage1_score for hit in hits]
         ),
         "final_score": Histogram.of(
             np.array(final, np.float32), covering=[hit.final_score for hit in hits]
@@ -85,8 +111,27 @@ def notices_of(config: Mapping[str, Any]) -> Iterator[str]:
         config: of a provenance.
     """
     k, n_images, n_done = config["k"], config["n_images"], config["n_judged_done"]
-    if k > n_images:
+    if config.get("where") is not None:
+        n_all, n_images = n_images, config["where"]["n_kept"]
+        text = shorten(config["where"]["text"], MAX_FILTER)
+        yield f"where {text}: {n_images:,} of {n_all:,} images"
+        if k > n_images > 0:
+            yield f"k = {k}, but the filter keeps only {n_images} images: all of them are listed"
+    elif k > n_images:
         yield f"k = {k}, but the index has only {n_images} images: all of them are listed"
+    yield from _approximate_notice(config.get("approximate"))
     n_wanted = min(config["judging"]["n_judged"], n_images)
     if n_done is not None and n_done < n_wanted:
         yield f"cancelled: {n_done} of {n_wanted} candidates were judged"
+
+
+def _approximate_notice(entry: Mapping[str, Any] | None) -> Iterator[str]:
+    if entry is None:
+        return
+    if not entry["is_used"]:
+        yield f"searched exactly: {entry['reason']}"
+    elif entry["recall"] is None:
+        yield f"approximate search ({entry['kind']}), its recall is not known"
+    else:
+        measured = f"recall {entry['recall']:.3f} on {entry['n_queries']} queries"
+        yield f"approximate search ({entry['kind']}, measured {measured}): an image may be missing"

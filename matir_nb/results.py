@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from matir_nb.doors import above
 from matir_nb.errors import ConfigError, IndexMismatchError
 from matir_nb.hit_table import HIT_SCHEMA, STAGES, hit_of_row, row_of
 from matir_nb.printing import html_table, html_text
+from matir_nb.sealed import read_sealed, write_sealed
 from matir_nb.types import FloatArray, Histogram, Hit, Provenance, Regions, RGBImage
 
 FILE_KEY = "matir_nb.result"
 FILE_VERSION = 2
 """2: runner-up, null band and cut; files of version 1 load without them."""
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError, PolarsError)
+"""What comes of a file that is no result, or was altered."""
 SHOWN = ("rank", "image_id", "final_score", "stage1_rank", "stage1_score", "judge_rank")
 SHOWN_LATE = ("p_relevant", "region_id", "align_iou", "answer")
 
@@ -231,7 +235,7 @@ class SearchResult:
             "provenance": asdict(self.provenance),
             "rest": {name: asdict(scores) for name, scores in self.rest.items()},
         }
-        self.to_polars().write_parquet(Path(path), metadata={FILE_KEY: json.dumps(document)})
+        write_sealed(self.to_polars(), Path(path), {FILE_KEY: json.dumps(document)})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -240,7 +244,27 @@ class SearchResult:
         Raises:
             ConfigError: there is no such file, or it is no saved result.
         """
-        document, table = _read(Path(path))
+        path = Path(path)
+        if not path.is_file():
+            message = f"no saved result at {str(path)!r}: give a file that SearchResult.save wrote"
+            raise ConfigError(message)
+        try:
+            metadata, table = read_sealed(path)
+            return cls._of_file(json.loads(metadata[FILE_KEY]), _completed(table), path)
+        except DAMAGE as error:
+            if isinstance(error, ConfigError):
+                raise
+            message = (
+                f"{str(path)!r} is no saved result ({type(error).__name__}: {error}): "
+                "give a file that SearchResult.save wrote"
+            )
+            raise ConfigError(message) from error
+
+    @classmethod
+    def _of_file(cls, document: dict[str, Any], table: pl.DataFrame, path: Path) -> Self:
+        if document["version"] > FILE_VERSION:
+            message = f"{str(path)!r} was saved by a newer matir_nb: update matir_nb"
+            raise ConfigError(message)
         provenance = dict(document["provenance"])
         provenance["notices"] = tuple(provenance["notices"])
         return cls(
@@ -251,22 +275,7 @@ class SearchResult:
         )
 
 
-def _read(path: Path) -> tuple[dict[str, Any], pl.DataFrame]:
-    if not path.is_file():
-        message = f"no saved result at {str(path)!r}: give a file that SearchResult.save wrote"
-        raise ConfigError(message)
-    try:
-        document = json.loads(pl.read_parquet_metadata(path)[FILE_KEY])
-        if document["version"] > FILE_VERSION:
-            message = f"{str(path)!r} was saved by a newer matir_nb: update matir_nb"
-            raise ConfigError(message)
-        return document, _completed(pl.read_parquet(path))
-    except (KeyError, TypeError, json.JSONDecodeError, pl.exceptions.PolarsError) as error:
-        message = f"{str(path)!r} is no saved result: give a file that SearchResult.save wrote"
-        raise ConfigError(message) from error
-
-
 def _completed(table: pl.DataFrame) -> pl.DataFrame:
     """Return the columns of `HIT_SCHEMA`, null where an older file has none."""
     missing = [pl.lit(None, HIT_SCHEMA[c]).alias(c) for c in HIT_SCHEMA if c not in table.columns]
-    return table.with_columns(missing).select(HIT_SCHEMA.names())
+    return table.with_columns(missing).select(HIT_SCHEMA.names()).cast(HIT_SCHEMA)

@@ -9,6 +9,7 @@ not run or found nothing. This module knows no file format, no model and no code
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,6 +41,39 @@ def _read_only(name: str, array: object, shape: tuple[int | None, ...]) -> Float
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What an image file says of itself; None = not known.
+
+    Attributes:
+        n_bytes: size of the file.
+        modified: when the file was last written, UTC.
+        format: as Pillow names it: "JPEG", "PNG", ...
+        taken: when the picture was taken, by the camera's clock, without a zone (EXIF).
+        camera: make and model (EXIF).
+        lens: model (EXIF).
+        iso: sensitivity (EXIF).
+        exposure_s: seconds (EXIF).
+        f_number: (EXIF).
+        focal_mm: focal length, as it is engraved (EXIF).
+        latitude: degrees, north positive (EXIF).
+        longitude: degrees, east positive (EXIF).
+    """
+
+    n_bytes: int | None = None
+    modified: datetime | None = None
+    format: str | None = None
+    taken: datetime | None = None
+    camera: str | None = None
+    lens: str | None = None
+    iso: int | None = None
+    exposure_s: float | None = None
+    f_number: float | None = None
+    focal_mm: float | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRef:
     """One readable image of a folder.
 
@@ -49,6 +83,7 @@ class ImageRef:
         width: pixels, after EXIF orientation.
         height: pixels, after EXIF orientation.
         fingerprint: hex digest of the file's bytes.
+        facts: what the file says of itself.
     """
 
     image_id: str
@@ -56,6 +91,7 @@ class ImageRef:
     width: int
     height: int
     fingerprint: str
+    facts: FileFacts = FileFacts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +242,7 @@ class Hit:
         align_iou: box IoU of the judged box with that region; None = no box was aligned.
         box_xyxy: tight box of the mask; None = no mask.
         mask: the mask; None = no mask.
+        copies: image ids of other files with the same bytes.
     """
 
     rank: int
@@ -232,6 +269,7 @@ class Hit:
     align_iou: float | None
     box_xyxy: BoxXYXY | None
     mask: MaskRLE | None
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

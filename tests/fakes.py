@@ -36,6 +36,7 @@ def bare_hit(**values: Any) -> Hit:
         "stage1_rank": 1,
         "stage1_score": 0.5,
         "whole_image_score": 0.5,
+        "copies": (),
     }
     return Hit(**dict.fromkeys(field.name for field in fields(Hit)) | plain | values)
 

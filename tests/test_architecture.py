@@ -25,6 +25,7 @@ TABLE = """
 0 usage
 0 types                     numpy
 0 config
+1 photo_facts               PIL
 0 catalogue
 0 presets
 1 home.folder
@@ -36,11 +37,13 @@ TABLE = """
 1 image_process             numpy
 1 geometry.boxes            numpy
 1 geometry.crops            numpy
+1 geometry.runs             numpy
 1 geometry.masks            numpy pycocotools
 1 geometry.boundary         numpy
 1 geometry.components       numpy
 1 geometry.relations        numpy
 2 images                    numpy PIL
+1 sealed                    polars
 2 hit_table                 polars
 2 results                   numpy polars
 2 terms
@@ -68,12 +71,25 @@ TABLE = """
 2 models.sam2_files         safetensors torch transformers
 2 models.sam2_masks         numpy torch
 2 models.sam2_select        numpy torch
+1 index.disk
+1 index.owner
+1 index.lock
+1 index.arrow_map           numpy polars
+2 index.changes
+2 index.where               numpy polars
 2 index.manifest
-2 index.cache               numpy
 2 index.calibrations
-2 index.vectors             numpy faiss
+2 index.approximate.plan
+2 index.approximate.about
+2 index.approximate.library numpy faiss
+2 index.cache               numpy
+2 index.vectors             numpy
+2 index.codes               numpy
+2 index.tables              numpy polars
+2 index.columns             polars
 2 index.segments            numpy polars
-2 index.writer              numpy polars
+2 index.migrate             numpy polars
+2 index.writer
 2 scenes.vocabulary
 2 scenes.draw               numpy PIL
 2 scenes.meaning            numpy
@@ -110,9 +126,21 @@ TABLE = """
 3 models.hardware           torch
 3 models.judges
 3 models.texts              numpy
+3 index.approximate.rows    numpy
+3 index.approximate.opened  numpy
+3 index.approximate.recall  numpy
+3 index.approximate.build   numpy
 3 index.store               numpy polars
+3 index.certified           numpy torch
+3 index.folder
+3 index.compact
+2 index.thumbnails
 3 index.pictures
+4 index.verify
+4 index.rows
+4 index.update
 4 index.build
+4 index.repair              polars
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy
@@ -191,6 +219,9 @@ TABLE = """
 6 demo
 7 commands.session
 7 commands.given
+7 commands.on_upkeep
+7 commands.on_acceleration
+7 commands.on_columns       polars
 7 commands.on_indexes       polars
 7 commands.on_models        polars
 7 commands.on_results

@@ -1,6 +1,5 @@
 """What an index is opened with: the models that it was built for, and what must be said of them."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ import matir_nb
 from matir_nb.catalogue import CATALOGUE, NOTICES, QWEN_RESEARCH, RESEARCH_ONLY
 from matir_nb.config import EncodeConfig, JudgeConfig
 from matir_nb.errors import IndexMismatchError
+from matir_nb.index.manifest import read_manifest, write_manifest
 from matir_nb.presets import EMBEDDED_NOTICE, PRESETS
 
 EMBEDDED = PRESETS["embedded"].encoder
@@ -47,15 +47,14 @@ def test_the_models_of_the_index_are_kept_with_this_versions_options(made, monke
 
 def test_an_index_from_before_views_and_precisions_opens(made):
     scenes, path = made
-    file = path / "manifest.json"
-    written = file.read_text(encoding="utf-8")
-    document = json.loads(written)
-    del document["preset"]["encoding"], document["preset"]["compute"]
-    file.write_text(json.dumps(document), encoding="utf-8")
+    manifest = read_manifest(path)
+    newer = ("encoding", "compute")
+    preset = {name: value for name, value in manifest.preset.items() if name not in newer}
+    write_manifest(path, replace(manifest, preset=preset))
     try:
         engine = matir_nb.open(path, encoder=OracleEncoder(scenes), judge=None)
     finally:
-        file.write_text(written, encoding="utf-8")
+        write_manifest(path, manifest)
     assert engine.preset.encoding == EncodeConfig()
     assert engine.preset.compute == PRESETS["open"].compute
 

@@ -48,6 +48,7 @@ hits = st.builds(
     align_iou=st.none() | scores,
     box_xyxy=st.none() | boxes,
     mask=st.none() | rles,
+    copies=st.lists(texts, max_size=2).map(tuple),
 )
 provenances = st.builds(
     Provenance,
@@ -180,7 +181,7 @@ def test_of_a_file_of_version_1_the_rest_is_loaded(tmp_path):
     old = document.replace(f'"version": {FILE_VERSION}', '"version": 1')
     assert old != document
     table = pl.read_parquet(tmp_path / "new.parquet").drop(
-        "best_region_id", "runner_up_score", "null_percentile", "above_cut"
+        "best_region_id", "runner_up_score", "null_percentile", "above_cut", "copies"
     )
     table.write_parquet(tmp_path / "old.parquet", metadata={FILE_KEY: old})
     assert SearchResult.load(tmp_path / "old.parquet") == result

@@ -40,6 +40,8 @@ export interface Columns {
   null_percentile: (number | null)[];
   width: number[];
   height: number[];
+  /** Row -> image ids of other files of the same bytes; absent = no hit has any. */
+  copies?: Record<number, string[]>;
 }
 
 export interface Histogram {

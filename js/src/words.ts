@@ -46,12 +46,18 @@ export function badgeOf(columns: Columns, row: number): "" | "not here" | "no ma
   return columns.has_mask[row] === 1 ? "" : "no mask";
 }
 
+/** "also as: a.jpg, b.jpg", or "" where no other file has the bytes of a hit. */
+export function copiesOf({ copies }: Columns, row: number): string {
+  return copies?.[row] ? `also as: ${copies[row].join(", ")}` : "";
+}
+
 /** "rank 3, score 0.810, file.jpg, stage-1 rank 7, above the cut, not here, marked relevant". */
 export function labelOf(columns: Columns, row: number, mark: MarkName | null): string {
   const parts = [
     `rank ${row + 1}`,
     `score ${score(columns.final_score[row])}`,
     fileName(columns.image_id[row] ?? ""),
+    copiesOf(columns, row),
     `stage-1 rank ${columns.stage1_rank[row]}`,
     columns.above_cut[row] === 1 ? "above the cut" : "",
     isUnjudged(columns, row) ? "not judged" : "",

@@ -12,7 +12,7 @@ import {
 } from "../src/order";
 import { PageSession } from "../src/page_session";
 import type { Columns } from "../src/protocol";
-import { badgeOf, fileName, labelOf, moveOf, splitName } from "../src/words";
+import { badgeOf, copiesOf, fileName, labelOf, moveOf, splitName } from "../src/words";
 import { tableOf } from "./support";
 
 const columns: Columns = {
@@ -133,6 +133,12 @@ it("labels tiles for screen readers", () => {
   expect(labelOf(columns, 3, null)).toBe(
     "rank 4, score −2.000, four.png, stage-1 rank 2, not here",
   );
+});
+it("names other files of the same bytes", () => {
+  const some = { ...columns, copies: { 1: ["b.png", "c/d.png"] } };
+  expect([0, 1].map((row) => copiesOf(some, row))).toEqual(["", "also as: b.png, c/d.png"]);
+  expect(copiesOf(columns, 1)).toBe("");
+  expect(labelOf(some, 1, null)).toContain("two.png, also as: b.png, c/d.png, stage-1 rank 1");
 });
 it("tells an abstention from a missing mask", () => {
   expect([0, 1, 2, 3].map((row) => badgeOf(columns, row))).toEqual(["", "no mask", "", "not here"]);

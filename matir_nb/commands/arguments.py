@@ -11,6 +11,7 @@ from matir_nb.commands.session import LAST
 from matir_nb.config import PRECISIONS, VIEWS
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.home.settings import KEYS
+from matir_nb.index.approximate.plan import KINDS
 from matir_nb.presets import PRESET_NAMES, PRESETS
 from matir_nb.usage import Parser, completed, one_of
 
@@ -41,6 +42,37 @@ def _which_index(parser: Parser) -> None:
     )
     completed(option, "index")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are now")
+
+
+def _which_images(parser: Parser) -> None:
+    about = "search only these: SQL, as in \"width > 1000 and folder = 'beach'\"; see columns"
+    parser.add_argument("--where", metavar="SQL", help=about)
+
+
+def columns_arguments(parser: Parser) -> None:
+    """Add those of `columns`."""
+    about = "add its columns: .csv, .tsv, .parquet, .jsonl (default: list all columns)"
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help=about)
+    about = "its column of image ids, paths or file names (default image_id)"
+    parser.add_argument("--key", default="image_id", metavar="NAME", help=about)
+    parser.add_argument("--drop", metavar="NAME", help="drop a column that was added")
+    _which_index(parser)
+
+
+def accelerate_arguments(parser: Parser) -> None:
+    """Add those of `accelerate`."""
+    about = f"{', '.join(KINDS)} (default: by size and memory)"
+    parser.add_argument("--kind", type=one_of("kind", KINDS), metavar="NAME", help=about)
+    about = "share of the exact best images to find (default 0.95)"
+    parser.add_argument("--recall", type=float, default=0.95, metavar="SHARE", help=about)
+    about = "GiB that it may take (default: half of this machine's memory)"
+    parser.add_argument("--memory", type=float, metavar="GIB", help=about)
+    about = "measure recall on these queries, too: a text file, one per line"
+    parser.add_argument("--queries", type=Path, metavar="FILE", help=about)
+    about = "remove it: every search is exact again"
+    parser.add_argument("--drop", action="store_true", help=about)
+    _which_index(parser)
+    models_are_loaded(parser)
 
 
 def index_arguments(parser: Parser) -> None:
@@ -75,6 +107,39 @@ def index_arguments(parser: Parser) -> None:
         metavar="FILE",
         help="use these masks: COCO instances or panoptic JSON, or SAM 2 generator records",
     )
+    parser.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=120.0,
+        metavar="N",
+        help="larger pictures are reported, not decoded (default 120, at most 178.9)",
+    )
+    about = "read every known file, too, for changes that left its size and date as they were"
+    parser.add_argument("--rehash", action="store_true", help=about)
+    models_are_loaded(parser)
+
+
+def _upkeep_arguments(parser: Parser) -> None:
+    option = parser.add_argument(
+        "-i", "--index", metavar="NAME|PATH", help="the index (default: the current one)"
+    )
+    completed(option, "index")
+
+
+def compact_arguments(parser: Parser) -> None:
+    """Add those of `compact`."""
+    _upkeep_arguments(parser)
+
+
+def verify_arguments(parser: Parser) -> None:
+    """Add those of `verify`."""
+    _upkeep_arguments(parser)
+    about = "drop exactly what is broken, and index it again"
+    parser.add_argument("--repair", action="store_true", help=about)
+    about = "with --repair: where the images are now"
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help=about)
+    about = "with --repair: the masks that the index was made with, if they were your own"
+    parser.add_argument("--masks", type=Path, metavar="FILE", help=about)
     models_are_loaded(parser)
 
 
@@ -106,6 +171,7 @@ def search_arguments(parser: Parser) -> None:
     )
     parser.add_argument("-k", type=int, metavar="N", help="hits (default: see config k)")
     _which_index(parser)
+    _which_images(parser)
     judge = parser.add_mutually_exclusive_group()
     judge.add_argument(
         "--stage",
@@ -166,6 +232,7 @@ def trace_arguments(parser: Parser) -> None:
     judge.add_argument("--no-judge", action="store_true", help="stage 1 only")
     judge.add_argument("--judge", metavar="NAME", help=JUDGE_HELP)
     _which_index(parser)
+    _which_images(parser)
     models_are_loaded(parser)
 
 

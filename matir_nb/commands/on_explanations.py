@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from matir_nb.commands.on_results import check_filter
 from matir_nb.commands.session import Session
 from matir_nb.errors import QueryError
 from matir_nb.home import settings
@@ -33,6 +34,7 @@ def trace(args: argparse.Namespace, session: Session) -> Any:
         message = "the query is empty: say in words what to look for"
         raise QueryError(message)
     path = session.find_index(args.index)
+    check_filter(args, session, path)
     has_judge = not args.no_judge
     engine = session.engines.on(
         path, has_judge=has_judge and args.judge is None, device=args.device, images=args.images
@@ -45,6 +47,7 @@ def trace(args: argparse.Namespace, session: Session) -> Any:
             k=settings.load().k if args.k is None else args.k,
             n_judged=args.n_judged,
             judge=args.judge if has_judge else False,
+            where=args.where,
             progress=progress,
         )
     return session.show_made(traced, traced.text())

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matir_nb.catalogue import licence_notices
+from matir_nb.commands import on_upkeep
 from matir_nb.commands.session import Session, writable
 from matir_nb.config import EncodeConfig, Preset
-from matir_nb.errors import MatirError
+from matir_nb.errors import ConfigError, MatirError
 from matir_nb.evaluation.arms import ARMS
 from matir_nb.home import registered, settings
 from matir_nb.models.hardware import choose_preset
@@ -22,6 +23,8 @@ from matir_nb.presets import preset_named
 from matir_nb.printing import printable, table
 
 if TYPE_CHECKING:
+    from matir_nb.image_process import ImageLimits
+    from matir_nb.index.build import BuildReport
     from matir_nb.index.store import Index
 
 MAX_SKIPPED_SHOWN = 10
@@ -36,7 +39,7 @@ def index(args: argparse.Namespace, session: Session) -> Any:
     preset, why = choose_preset(args.preset, args.device)
     if why:
         session.note(why)
-    preset = _changed(preset, args)
+    preset, limits = _changed(preset, args), _limits(args.max_megapixels)
     out = args.out or default_index(args.folder)
     if args.name is not None:
         registered.check_name(args.name, out)
@@ -47,17 +50,46 @@ def index(args: argparse.Namespace, session: Session) -> Any:
             preset=preset,
             masks=args.masks,
             device=args.device,
+            limits=limits,
             progress=progress,
+            rehash=args.rehash,
         )
     name = session.use(report.path, args.name)
     stages = ", ".join(f"{stage} {value:.1f}" for stage, value in report.seconds.items())
     lines = [
         f"{report.n_images} images, {report.n_regions} regions in {printable(str(report.path))}",
+        _changes(report),
         f"seconds{f' on {report.runtime}' if report.runtime else ''}: {stages}",
         *_skipped([(s.image_id, s.reason) for s in report.skipped], session, MAX_SKIPPED_SHOWN),
         f"current index: {printable(name)}",
     ]
     return session.told(report, "\n".join(lines), notice=preset.notice)
+
+
+def _limits(megapixels: float) -> "ImageLimits":
+    """Return what a picture may cost.
+
+    Raises:
+        ConfigError: no such number of pixels is possible.
+    """
+    from matir_nb.image_process import PILLOW_MAX_PIXELS, ImageLimits
+
+    most = PILLOW_MAX_PIXELS / 1e6
+    if not 0 < megapixels <= most:
+        message = (
+            f"--max-megapixels = {megapixels:g} is not allowed: give up to {int(most * 10) / 10}"
+        )
+        raise ConfigError(message)
+    return ImageLimits(max_pixels=max(int(megapixels * 1e6), 1))
+
+
+def _changes(report: "BuildReport") -> str:
+    names = ("added", "changed", "moved", "unchanged", "dropped")
+    counts = ", ".join(f"{getattr(report, f'n_{name}')} {name}" for name in names)
+    if not report.n_copies:
+        return counts
+    one = "1 file is a copy of another"
+    return f"{counts}; {one if report.n_copies == 1 else f'{report.n_copies} files are copies'}"
 
 
 def _changed(preset: Preset, args: argparse.Namespace) -> Preset:
@@ -132,7 +164,7 @@ def _listed(
         segments = read_manifest(path).segments
     except MatirError:
         return (name, name == current, None, None, False, str(path))
-    n_images = sum(segment.n_images for segment in segments)
+    n_images = sum(segment.n_live for segment in segments)
     n_regions = sum(segment.n_regions for segment in segments)
     return (name, name == current, n_images, n_regions, True, str(path))
 
@@ -163,9 +195,9 @@ class Status:
 def status(args: argparse.Namespace, session: Session) -> Any:
     """Say what an index holds."""
     path = session.find_index(args.index)
-    opened = session.open_index(path)
     if args.verify:
-        opened.verify()
+        on_upkeep.require_sound(path, session)
+    opened = session.open_index(path)
     made = Status(opened, _facts(opened, is_verified=args.verify), opened.manifest.skipped)
     if args.json:
         document = {**made.facts, "skipped": dict(made.skipped)}

@@ -146,6 +146,7 @@ def _opened(
     args: argparse.Namespace, session: Session, path: Path
 ) -> "tuple[Engine, dict[str, Any]]":
     """Return the engine on an index, and the options of a search with it."""
+    check_filter(args, session, path)
     has_judge = not args.no_judge and args.stage != "1" and args.n_judged != 0
     engine = session.engines.on(
         path, has_judge=has_judge and args.judge is None, device=args.device, images=args.images
@@ -158,7 +159,19 @@ def _opened(
         raise ConfigError(message)
     k = min(settings.load().k, max(n_images, 1)) if args.k is None else args.k
     judge = args.judge if has_judge else False
-    return engine, {"k": k, "judge": judge, "n_judged": args.n_judged}
+    return engine, {"k": k, "judge": judge, "n_judged": args.n_judged, "where": args.where}
+
+
+def check_filter(args: argparse.Namespace, session: Session, path: Path) -> None:
+    """Raise before a model is loaded for a search whose filter cannot be used.
+
+    Raises:
+        ConfigError: `--where` is no filter of this index.
+    """
+    if args.where is not None:
+        from matir_nb.index.where import keep
+
+        keep(session.open_index(path, args.images).facts_table(), args.where)
 
 
 def _text_of(result: "SearchResult", name: str) -> Callable[[], str]:

@@ -5,16 +5,20 @@ What a command does is in `matir_nb.commands.on_indexes` and its neighbours. Tex
 """
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 
 from matir_nb.commands import (
     arguments,
+    on_acceleration,
     on_calibration,
+    on_columns,
     on_explanations,
     on_indexes,
     on_models,
     on_results,
     on_reviews,
+    on_upkeep,
 )
 from matir_nb.commands.session import LAST, Session
 from matir_nb.errors import unknown
@@ -36,6 +40,8 @@ def run(argv: Sequence[str], session: Session, *, body: str | None = None) -> ob
     Raises:
         MatirError: the command line, a file or a model cannot be used; one line that teaches.
     """
+    for word in (*argv, body or ""):
+        _require_text(word)
     try:
         args, extra = build_parser(session.prog).parse_known_args(argv)
     except HelpWanted as help_text:
@@ -54,6 +60,19 @@ def run(argv: Sequence[str], session: Session, *, body: str | None = None) -> ob
     command: Callable[[argparse.Namespace, Session], object] = args.run
     with kept_offline(wanted=getattr(args, "offline", False)):
         return command(args, session)
+
+
+def _require_text(word: str) -> None:
+    """Raise unless a word can be written down: a notebook's line may hold anything."""
+    try:
+        is_text = b"\0" not in os.fsencode(word)
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        message = (
+            f"{word!r:.80} holds a character that neither a query nor a name has: type it anew"
+        )
+        raise UsageError(message)
 
 
 def _take_body(args: argparse.Namespace, body: str, prog: str) -> None:
@@ -129,8 +148,32 @@ COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], No
     "status": (
         on_indexes.status,
         "say what an index holds and what made it",
-        'matir_nb.open("photos.matir").index.manifest',
+        'matir_nb.open("photos.matir").index.facts_table()',
         arguments.status_arguments,
+    ),
+    "accelerate": (
+        on_acceleration.accelerate,
+        "make searches of very large indexes faster, and measure what they miss",
+        "matir_nb.index.approximate.build.build_approximate(path, parts)",
+        arguments.accelerate_arguments,
+    ),
+    "columns": (
+        on_columns.columns,
+        "list what --where can ask for, or add columns of your own",
+        'matir_nb.open("photos.matir").index.facts_table()',
+        arguments.columns_arguments,
+    ),
+    "verify": (
+        on_upkeep.verify,
+        "read every file of an index, say what is broken, and repair it",
+        'matir_nb.verify("photos.matir"); matir_nb.repair("photos.matir")',
+        arguments.verify_arguments,
+    ),
+    "compact": (
+        on_upkeep.compact,
+        "write an index anew without what was dropped",
+        'matir_nb.compact("photos.matir")',
+        arguments.compact_arguments,
     ),
     "search": (
         on_results.search,

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from matir_nb.config import RetrieveConfig
 from matir_nb.errors import ConfigError
 from matir_nb.explain.without_region import ImageScan, ask_again, judgement_of_image
+from matir_nb.index.vectors import fuse
 from matir_nb.results import SearchResult
-from matir_nb.stages.retrieve import fuse
 from matir_nb.types import FloatArray, Judgement
 
 OCCLUSION_SCHEMA = pl.Schema(

@@ -177,7 +177,7 @@ def _of_image(
 def _sample(index: Index, n_images: int, seed: int) -> list[tuple[str, list[int]]]:
     """Return images that have regions, and of each some of its regions, ascending."""
     rng = np.random.default_rng(seed)
-    counts = np.diff(index.region_offsets)
+    counts = index.region_counts
     filled = np.flatnonzero(counts)
     by_id = filled[np.argsort(index.id_ranks[filled])]
     return [

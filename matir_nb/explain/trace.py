@@ -22,6 +22,8 @@ from matir_nb.errors import ConfigError, unknown
 from matir_nb.explain.entries import entries
 from matir_nb.explain.standing import Standing
 from matir_nb.explain.traced import N_JUDGED, THE_JUDGE, K, Trace, TracedRegion
+from matir_nb.index.where import Where
+from matir_nb.making import filter_of
 from matir_nb.models.base import Judge
 from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
@@ -42,6 +44,7 @@ def trace(  # noqa: PLR0913 - the search's options, by name
     k: int = 12,
     n_judged: int | None = None,
     judge: bool | str | Judge | None = None,
+    where: Where | None = None,
     cancel: Cancel | None = None,
     progress: Progress | None = None,
 ) -> Trace:
@@ -57,6 +60,7 @@ def trace(  # noqa: PLR0913 - the search's options, by name
         k: hits wanted.
         n_judged: candidates that the judge sees; None = the preset's number.
         judge: as in `Engine.search`.
+        where: as in `Engine.search`.
         cancel: asked between chunks; once it says yes, the trace says what is known.
         progress: called with (judged so far, to be judged).
 
@@ -66,7 +70,14 @@ def trace(  # noqa: PLR0913 - the search's options, by name
     """
     found_id = find_image(engine, image_id)
     result = engine.search(
-        query, k=k, judge=judge, n_judged=n_judged, cancel=cancel, progress=progress
+        query,
+        k=k,
+        judge=judge,
+        n_judged=n_judged,
+        where=where,
+        approximate=False,
+        cancel=cancel,
+        progress=progress,
     )
     run = _Run(engine, result, found_id, _model_of(engine, result, judge=judge))
     return run.trace(cancel=cancel, progress=progress)
@@ -133,9 +144,19 @@ class _Run:
         self.judging = JudgeConfig(**config["judging"])
         self.n_wanted = 0 if model is None else self.judging.n_judged
         self.retrieving = RetrieveConfig(**config["retrieve"])
-        self.scan = scan(result.query, engine.index, engine.encoder, config=self.retrieving)
+        self.scan = scan(
+            result.query,
+            engine.index,
+            engine.encoder,
+            config=self.retrieving,
+            keep=engine.kept_by(result.provenance),
+        )
         self.rows = self.scan.order(engine.n_images)
         place = np.flatnonzero(self.rows == engine.index.rows_of([image_id])[0])
+        if not len(place):
+            where = config["where"]["text"]
+            message = f"{image_id!r} is not among the images that the filter keeps: {where}"
+            raise ConfigError(message)
         self.place = int(place[0])
 
     def trace(self, *, cancel: Cancel | None, progress: Progress | None) -> Trace:
@@ -182,6 +203,8 @@ class _Run:
                 k=self.k,
                 judge=self.model,
                 n_judged=self.n_wanted,
+                where=filter_of(self.result.provenance),
+                approximate=False,
                 cancel=lambda: True,
             )
 

@@ -20,10 +20,11 @@ from matir_nb.explain.ledger import hit_of
 from matir_nb.geometry.boundary import grow
 from matir_nb.geometry.masks import decode, merge
 from matir_nb.index.store import Index
+from matir_nb.index.vectors import fuse
 from matir_nb.models.base import JudgeInput
 from matir_nb.results import SearchResult
 from matir_nb.stages.judge import calibrated
-from matir_nb.stages.retrieve import Scan, best_regions, fuse, scan
+from matir_nb.stages.retrieve import Scan, best_regions, scan
 from matir_nb.types import Candidate, FloatArray, Judgement, MaskRLE, RGBImage
 
 RING = 0.1
@@ -62,10 +63,10 @@ class ImageScan:
             raise ConfigError(message)
         engine = source.engine()
         config = RetrieveConfig(**result.provenance.config["retrieve"])
-        found = scan(result.query, engine.index, engine.encoder, config=config)
+        keep = engine.kept_by(result.provenance)
+        found = scan(result.query, engine.index, engine.encoder, config=config, keep=keep)
         row = int(engine.index.rows_of([hit.image_id])[0])
-        first, end = engine.index.region_offsets[row : row + 2]
-        return cls(hit.image_id, row, found.region_scores[first:end], found)
+        return cls(hit.image_id, row, found.region_scores(hit.image_id), found)
 
     @property
     def stage1_score(self) -> float:

@@ -37,7 +37,7 @@ def hit_text(result: SearchResult, rank: int, *, with_regions: bool = True) -> s
     hit = hit_of(result, rank)
     config = result.provenance.config
     parts = [
-        f"{printable(hit.image_id)}  for  {printable(result.query)!r}",
+        f"{printable(hit.image_id)}  for  {printable(result.query)!r}{_copies(hit)}",
         _ranks(hit),
         _cosines(hit, stage1_terms(hit, config)),
         _judge(hit),
@@ -61,6 +61,10 @@ def flow_text(result: SearchResult) -> str:
 
 def _name(hit: Hit) -> str:
     return shorten(printable(hit.image_id), MAX_NAME)
+
+
+def _copies(hit: Hit) -> str:
+    return f"\nalso as: {printable(', '.join(hit.copies))}" if hit.copies else ""
 
 
 def _whole(value: int | None) -> str:

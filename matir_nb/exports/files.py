@@ -26,6 +26,7 @@ from matir_nb.exports.page import page_parts, write_parts
 from matir_nb.exports.text import to_csv, to_json, to_table
 from matir_nb.exports.trec import to_qrels, to_run
 from matir_nb.results import FILE_KEY, SearchResult
+from matir_nb.sealed import write_sealed
 
 Marks = Mapping[str, str] | None
 
@@ -78,7 +79,7 @@ def _write_parquet(result: SearchResult, file: Path, marks: Marks) -> None:
     if marks is not None:
         document = pl.read_parquet_metadata(file)[FILE_KEY]
         frame = with_marks(result.to_polars(), marks)
-        frame.write_parquet(file, metadata={FILE_KEY: document})
+        write_sealed(frame, file, {FILE_KEY: document})
 
 
 def _write_csv(result: SearchResult, file: Path, marks: Marks) -> None:

@@ -1,9 +1,10 @@
 """Any of our tables as a file: parquet exact, CSV and JSON flat and readable by everything.
 
-In flat tables a box is four columns, bytes are text, and a moment is ISO 8601 in UTC. This module
-knows no result and no review.
+In flat tables a box is four columns, bytes are text, and a moment is ISO 8601 in UTC; in CSV a list
+is JSON. This module knows no result and no review.
 """
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -40,7 +41,19 @@ def flat(frame: pl.DataFrame) -> pl.DataFrame:
 
 def frame_text(frame: pl.DataFrame, name: str) -> str:
     """Return a flat table as "csv", or as "json": a list of one object per row."""
-    return flat(frame).write_csv() if name == "csv" else flat(frame).write_json() + "\n"
+    if name == "json":
+        return flat(frame).write_json() + "\n"
+    lists = [column for column, kind in frame.schema.items() if isinstance(kind, pl.List)]
+    return flat(frame).with_columns(map(list_text, lists)).write_csv()
+
+
+def list_text(column: str) -> pl.Expr:
+    """Return a column of lists as JSON text, for tables that hold no lists."""
+
+    def text(values: pl.Series) -> str:
+        return json.dumps(values.to_list(), ensure_ascii=False)
+
+    return pl.col(column).map_elements(text, return_dtype=pl.String)
 
 
 def check_ending(path: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 import polars as pl
 
+from matir_nb.exports.frames import list_text
 from matir_nb.exports.marks import with_marks
 from matir_nb.printing import number, printable, shorten, table
 from matir_nb.results import SearchResult
 from matir_nb.types import Hit
 
 MAX_NAME = 40
+MAX_COPY = 24
 MAX_ANSWER = 60
 HEAD = (
     "rank",
@@ -41,10 +43,10 @@ BOX_COLUMNS = ("judged_box_xyxy", "box_xyxy")
 def to_table(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> str:
     """Return a table with one line per hit and every stage's score; "-" = nothing there.
 
-    Columns: final score, stage 1's rank, score, best region cosine and whole-image cosine, the
-    judge's rank, probability and logit, the region shown, its IoU with the judge's box, the
-    mask's box (x0,y0,x1,y1) and the judge's words, and `marks` (image id -> mark). Columns that
-    are empty throughout are left out.
+    Columns: the image and a file of the same bytes, final score, stage 1's rank, score, best region
+    cosine and whole-image cosine, the judge's rank, probability and logit, the region shown, its
+    IoU with the judge's box, the mask's box (x0,y0,x1,y1) and the judge's words, and `marks`
+    (image id -> mark). Columns that are empty throughout are left out.
     """
     if not result.hits:
         return "no hits"
@@ -69,7 +71,7 @@ def to_json(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> 
 
 
 def to_csv(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> str:
-    """Return the result's table; a box becomes four columns, mask counts become text.
+    """Return the result's table; a box becomes four columns, mask counts and lists become text.
 
     With `marks` (image id -> mark) there is a column "mark", empty where a hit bears none.
     """
@@ -80,14 +82,15 @@ def to_csv(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> s
         for i, corner in enumerate(("x0", "y0", "x1", "y1"))
     ]
     counts = frame["mask_counts"].map_elements(bytes.decode, return_dtype=pl.String)
-    return frame.drop("mask_counts").with_columns(counts, *corners).drop(BOX_COLUMNS).write_csv()
+    flat = frame.drop("mask_counts").with_columns(counts, list_text("copies"), *corners)
+    return flat.drop(BOX_COLUMNS).write_csv()
 
 
 def _cells(hit: Hit) -> list[str]:
     box = "-" if hit.box_xyxy is None else ",".join(f"{v:.0f}" for v in hit.box_xyxy)
     return [
         str(hit.rank),
-        shorten(printable(hit.image_id), MAX_NAME),
+        _names(hit),
         number(hit.final_score),
         str(hit.stage1_rank),
         number(hit.stage1_score),
@@ -101,6 +104,15 @@ def _cells(hit: Hit) -> list[str]:
         box,
         "-" if hit.answer is None else shorten(printable(hit.answer), MAX_ANSWER),
     ]
+
+
+def _names(hit: Hit) -> str:
+    """Return the image, and that other files have its bytes: "a.jpg = b.jpg, ..."."""
+    name = shorten(printable(hit.image_id), MAX_NAME)
+    if not hit.copies:
+        return name
+    more = ", ..." if len(hit.copies) > 1 else ""
+    return f"{name} = {shorten(printable(hit.copies[0]), MAX_COPY)}{more}"
 
 
 def _whole(value: int | None) -> str:

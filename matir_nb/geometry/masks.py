@@ -1,7 +1,8 @@
 """COCO run-length masks: encode, decode, measure, compare.
 
-pycocotools does the work; outside this module nobody calls it. Column-major order, half-open
-boxes and (height, width) sizes are settled here. Knows no file format and no model.
+pycocotools encodes, joins and compares; outside this module nobody calls it. Column-major order,
+half-open boxes and (height, width) sizes are settled here; `matir_nb.geometry.runs` reads the
+code. Knows no file format and no model.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco
 
 from matir_nb.errors import ShapeError
+from matir_nb.geometry.runs import Runs, check_size, runs_of
 from matir_nb.types import BoxXYXY, FloatArray, MaskRLE, Regions
 
 BoolArray = NDArray[np.bool_]
+
+MAX_OUTLINE = 1_000_000
+"""Pixels along a polygon, of which pycocotools keeps several points each."""
 
 
 def encode(mask: ArrayLike) -> MaskRLE:
@@ -55,10 +60,16 @@ def encode_many(masks: ArrayLike) -> tuple[MaskRLE, ...]:
 def decode(rle: MaskRLE) -> BoolArray:
     """Return the (H, W) boolean mask.
 
+    Raises:
+        ShapeError: the runs are broken, or do not add up to the mask's size.
+
     >>> decode(encode(np.eye(2, dtype=bool))).tolist()
     [[True, False], [False, True]]
     """
-    result: BoolArray = np.ascontiguousarray(_unpacked(_to_coco(rle)).astype(bool))
+    runs = _runs(rle)
+    inside = np.arange(len(runs)) % 2 == 1
+    height, width = rle.size
+    result: BoolArray = np.ascontiguousarray(np.repeat(inside, runs).reshape(width, height).T)
     return result
 
 
@@ -66,7 +77,7 @@ def decode_many(rles: Sequence[MaskRLE]) -> BoolArray:
     """Return (n, H, W) boolean masks; (0, 0, 0) when there are none.
 
     Raises:
-        ShapeError: the masks differ in size.
+        ShapeError: the masks differ in size, or one has broken runs.
 
     >>> decode_many([encode(np.ones((2, 3), dtype=bool))] * 4).shape
     (4, 2, 3)
@@ -74,49 +85,47 @@ def decode_many(rles: Sequence[MaskRLE]) -> BoolArray:
     _require_one_size(rles)
     if not rles:
         return np.zeros((0, 0, 0), dtype=bool)
-    stacked = _unpacked([_to_coco(rle) for rle in rles])
-    return np.ascontiguousarray(stacked.transpose(2, 0, 1).astype(bool))
-
-
-def _unpacked(coded: Any) -> NDArray[np.uint8]:
-    """Return pycocotools' pixels of one mask (H, W) or of several (H, W, n).
-
-    Its own array class lacks numpy 2's `copy` keyword, so numpy asks twice; a Ctrl-C that comes
-    in the first time is lost in a TypeError, which nothing else here can raise.
-    """
-    try:
-        pixels: NDArray[np.uint8] = coco.decode(coded)
-    except TypeError as error:
-        if "copy" not in str(error):
-            raise
-        raise KeyboardInterrupt from error
-    return pixels
+    return np.stack([decode(rle) for rle in rles])
 
 
 def area(rle: MaskRLE) -> int:
     """Return the number of pixels inside.
 
+    Raises:
+        ShapeError: the runs are broken, or do not add up to the mask's size.
+
     >>> area(encode(np.eye(3, dtype=bool)))
     3
     """
-    return int(coco.area(_to_coco(rle)))
+    return int(_runs(rle)[1::2].sum())
 
 
 def tight_box_xyxy(rle: MaskRLE) -> BoxXYXY:
     """Return the smallest half-open box around the mask; zeros when the mask is empty.
 
+    Raises:
+        ShapeError: the runs are broken, or do not add up to the mask's size.
+
     >>> tight_box_xyxy(encode([[0, 0, 0], [0, 1, 1]]))
     (1.0, 1.0, 3.0, 2.0)
     """
-    x, y, width, height = (float(v) for v in coco.toBbox(_to_coco(rle)))
-    return (x, y, x + width, y + height)
+    starts, stops = _inside(_runs(rle))
+    if not len(starts):
+        return (0.0, 0.0, 0.0, 0.0)
+    height = rle.size[0]
+    first, last = starts // height, (stops - 1) // height
+    if (first < last).any():  # what goes on in the next column touches both edges
+        y0, y1 = 0, height
+    else:
+        y0, y1 = (starts - first * height).min(), (stops - first * height).max()
+    return (float(first[0]), float(y0), float(last[-1] + 1), float(y1))
 
 
 def mask_iou(a: Sequence[MaskRLE], b: Sequence[MaskRLE]) -> FloatArray:
     """Return (len(a), len(b)) intersections over unions; 0 where both masks are empty.
 
     Raises:
-        ShapeError: the masks differ in size.
+        ShapeError: the masks differ in size, or one has broken runs.
 
     >>> left, both = encode([[1, 0]]), encode([[1, 1]])
     >>> mask_iou([left], [left, both]).tolist()
@@ -134,7 +143,7 @@ def merge(rles: Sequence[MaskRLE]) -> MaskRLE:
     """Return the union of one or more masks of one size.
 
     Raises:
-        ShapeError: there are none, or they differ in size.
+        ShapeError: there are none, they differ in size, or one has broken runs.
 
     >>> area(merge([encode([[1, 0]]), encode([[0, 1]])]))
     2
@@ -150,19 +159,30 @@ def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     """Return the union of COCO polygons [x0, y0, x1, y1, ...] as one mask.
 
     Raises:
-        ShapeError: a polygon has an odd number of coordinates, or fewer than three corners.
+        ShapeError: a polygon has an odd number of coordinates, fewer than three corners, one
+            that is no number, or an outline longer than `MAX_OUTLINE`.
 
     >>> area(from_polygons([[0, 0, 4, 0, 4, 2, 0, 2]], height=8, width=8))
     8
     """
-    for polygon in polygons:
-        if len(polygon) < 6 or len(polygon) % 2:
-            message = f"polygon: expected x, y of at least 3 corners, got {len(polygon)} numbers"
-            raise ShapeError(message)
-    if not polygons:
+    check_size(height, width)
+    corners = [_corners(polygon) for polygon in polygons]
+    if not corners:
         return encode(np.zeros((height, width), dtype=bool))
-    corners = [[float(v) for v in polygon] for polygon in polygons]
     return _from_coco(coco.merge(coco.frPyObjects(corners, height, width)))
+
+
+def _corners(polygon: Sequence[float]) -> list[float]:
+    if len(polygon) < 6 or len(polygon) % 2:
+        message = f"polygon: expected x, y of at least 3 corners, got {len(polygon)} numbers"
+        raise ShapeError(message)
+    numbers = np.array([float(v) for v in polygon])
+    points = numbers.reshape(-1, 2)
+    sides = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
+    if not (np.abs(numbers).max() <= MAX_OUTLINE and sides.sum() <= MAX_OUTLINE):
+        message = f"polygon: expected an outline of at most {MAX_OUTLINE} pixels, got a longer one"
+        raise ShapeError(message)
+    return [float(v) for v in numbers]
 
 
 def from_runs(runs: Sequence[int], height: int, width: int) -> MaskRLE:
@@ -174,7 +194,12 @@ def from_runs(runs: Sequence[int], height: int, width: int) -> MaskRLE:
     >>> decode(from_runs([1, 2, 1], height=2, width=2)).tolist()
     [[False, True], [True, False]]
     """
-    lengths = [int(run) for run in runs]
+    check_size(height, width)
+    try:
+        lengths = [int(run) for run in runs]
+    except (OverflowError, ValueError) as error:
+        message = f"runs: expected whole numbers, got one that is none ({error})"
+        raise ShapeError(message) from error
     if min(lengths, default=0) < 0 or sum(lengths) != height * width:
         message = f"runs: expected sum {height * width} ({height} x {width}), got {sum(lengths)}"
         raise ShapeError(message)
@@ -185,15 +210,17 @@ def from_runs(runs: Sequence[int], height: int, width: int) -> MaskRLE:
 def segments(rle: MaskRLE) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return the mask as vertical lines (x, y0, y1), half-open; it is never unpacked.
 
+    Raises:
+        ShapeError: the runs are broken, or do not add up to the mask's size.
+
     >>> x, y0, y1 = segments(encode([[0, 1], [1, 1], [1, 0]]))
     >>> x.tolist(), y0.tolist(), y1.tolist()
     ([0, 1], [1, 0], [3, 2])
     """
     height = rle.size[0]
-    edges = np.cumsum(_uncompressed(rle.counts), dtype=np.intp)
-    starts, stops = edges[0 : len(edges) // 2 * 2 : 2], edges[1::2]
+    starts, stops = _inside(_runs(rle))
     first, last = starts // height, (stops - 1) // height
-    n_columns = np.maximum(last - first + 1, 0)
+    n_columns = last - first + 1
     run = np.repeat(np.arange(len(starts)), n_columns)
     nth = np.arange(len(run)) - np.repeat(np.cumsum(n_columns) - n_columns, n_columns)
     x = first[run] + nth
@@ -211,31 +238,28 @@ def from_compressed(counts: bytes, height: int, width: int) -> MaskRLE:
     >>> from_compressed(b"121", height=2, width=2) == from_runs([1, 2, 1], height=2, width=2)
     True
     """
-    runs = _uncompressed(counts)
-    mask = from_runs(runs, height, width)
-    is_canonical = all(run > 0 for run in runs[1:])
-    return MaskRLE((height, width), counts) if is_canonical else mask
+    runs = runs_of(counts, height, width)
+    is_canonical = bool((runs[1:] > 0).all())
+    return (
+        MaskRLE((height, width), counts)
+        if is_canonical
+        else from_runs(runs.tolist(), height, width)
+    )
 
 
-def _uncompressed(counts: bytes) -> list[int]:
-    """Return the runs: 5 bits per byte, lowest first; from the fourth on, change since run - 2."""
-    runs: list[int] = []
-    value, shift = 0, 0
-    for byte in counts:
-        bits = byte - 48
-        if not 0 <= bits < 64:
-            message = f"runs: expected bytes '0' to 'o', got {bytes([byte])!r}"
-            raise ShapeError(message)
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if not bits & 0x20:
-            value -= (1 << shift) if bits & 0x10 else 0
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value, shift = 0, 0
-    if shift:
-        message = "runs: expected a finished number at the end, got a truncated one"
+def _runs(rle: MaskRLE) -> Runs:
+    """Return the runs of a mask, checked: what is stored may have been altered."""
+    runs = runs_of(rle.counts, *rle.size)
+    if not runs[1:].all():
+        message = "runs: expected none of 0 pixels behind the first: see from_compressed"
         raise ShapeError(message)
     return runs
+
+
+def _inside(runs: Runs) -> tuple[Runs, Runs]:
+    """Return where the runs inside the mask start and stop, in its pixels column by column."""
+    edges = np.cumsum(runs)
+    return edges[0 : len(edges) // 2 * 2 : 2], edges[1::2]
 
 
 def scale(rle: MaskRLE, height: int, width: int) -> MaskRLE:
@@ -249,10 +273,11 @@ def scale(rle: MaskRLE, height: int, width: int) -> MaskRLE:
     """
     if rle.size == (height, width):
         return rle
+    check_size(height, width)
     x0, y0, x1, y1 = tight_box_xyxy(rle)
     rows = _covered(y0, y1, rle.size[0], height)
     columns = _covered(x0, x1, rle.size[1], width)
-    ends = np.cumsum(_uncompressed(rle.counts))
+    ends = np.cumsum(_runs(rle))
     ys = _sample_points(rows, rle.size[0], height)
     xs = _sample_points(columns, rle.size[1], width)
     places = xs[:, None] * rle.size[0] + ys[None, :]
@@ -310,6 +335,8 @@ def _require_one_size(rles: Sequence[MaskRLE]) -> None:
 
 
 def _to_coco(rle: MaskRLE) -> dict[str, Any]:
+    """Return what pycocotools takes; its C code trusts the runs, so they are checked."""
+    _runs(rle)
     return {"size": list(rle.size), "counts": rle.counts}
 
 

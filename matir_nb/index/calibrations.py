@@ -5,6 +5,7 @@ speaks for itself. This module knows no judge and no formula.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
@@ -12,10 +13,21 @@ from typing import Any
 
 from matir_nb.config import JudgeConfig
 from matir_nb.errors import ConfigError
+from matir_nb.index.manifest import fingerprint_of
 
 FILE_NAME = "calibration.json"
 """Beside the manifest of an index."""
 VERSION = 1
+DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What comes of a file that was altered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +85,13 @@ class Calibrations:
             document = json.loads(self._file.read_text(encoding="utf-8"))
             version = int(document["version"])
             if version <= VERSION:
+                checksum = fingerprint_of(document["judges"])
+                if document.get("checksum", checksum) != checksum:
+                    raise ValueError("its checksum is wrong")
                 return {name: _calibration(name, v) for name, v in document["judges"].items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             message = f"{str(self._file)!r} cannot be read ({error}): remove it, calibrate again"
             raise ConfigError(message) from error
         message = f"{str(self._file)!r} was written by a newer matir_nb: update matir_nb"
@@ -113,7 +128,8 @@ class Calibrations:
 
     def _write(self, known: dict[str, Calibration]) -> None:
         judges = {name: _plain(calibration) for name, calibration in sorted(known.items())}
-        text = json.dumps({"version": VERSION, "judges": judges}, indent=1)
+        document = {"version": VERSION, "checksum": fingerprint_of(judges), "judges": judges}
+        text = json.dumps(document, indent=1)
         part = self._file.with_name(f"{FILE_NAME}.{token_hex(4)}")
         try:
             part.write_text(text + "\n", encoding="utf-8")
@@ -133,5 +149,10 @@ def _plain(calibration: Calibration) -> dict[str, Any]:
 
 def _calibration(judge_id: str, values: dict[str, Any]) -> Calibration:
     made = Calibration(judge_id, **values)
+    numbers = (made.scale, made.bias, made.log_loss_before, made.log_loss_after)
+    counts = (made.n_relevant, made.n_not_relevant)
+    if not all(type(n) is int for n in counts) or not all(math.isfinite(v) for v in numbers):
+        message = f"the calibration of {judge_id!r} holds something else than numbers"
+        raise ValueError(message)
     made.of(JudgeConfig())
     return made

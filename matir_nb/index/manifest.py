@@ -1,53 +1,76 @@
 """The manifest: the one file that says what an index is made of, replaced as a whole.
 
 A reader sees the old manifest or the new one, never half of one: the new text is written beside
-it, flushed to the disk and renamed over it. This module knows no segment's inside and no model.
+it, flushed to the disk and renamed over it. The same text is then kept as a backup, which is what
+`matir verify --repair` takes when the manifest is damaged. This module knows no segment's inside
+and no model.
 """
 
 import hashlib
+import itertools
 import json
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from matir_nb.errors import IndexCorruptError, IndexMismatchError, IndexNotFoundError
+from matir_nb.index.disk import write_whole
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 (no int8 codes, no facts, no tombstones) is read, and lifted by the next write."""
 MANIFEST_NAME = "manifest.json"
+BACKUP_NAME = "manifest.backup.json"
 SEGMENTS = "segments"
 """The folder of segments within an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What a file must still be."""
+    """What a file must still be.
+
+    Attributes:
+        bytes: its size.
+        sha256: hex digest.
+        crc32: None = written by format version 1.
+    """
 
     bytes: int
     sha256: str
+    crc32: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A batch of images on disk; never changed once named in a manifest.
+    """A batch of images on disk; its files never change once named in a manifest.
 
     Attributes:
         name: its folder under ``segments/``.
         n_images: rows of its image table.
         n_regions: rows of its region table.
         files: file name -> stamp.
+        dropped: rows of its image table that are no longer in the index, ascending.
     """
 
     name: str
     n_images: int
     n_regions: int
     files: Mapping[str, FileStamp]
+    dropped: tuple[int, ...] = ()
 
     @property
     def n_bytes(self) -> int:
         """Size of all its files."""
         return sum(stamp.bytes for stamp in self.files.values())
+
+    @property
+    def n_live(self) -> int:
+        """Images that are in the index."""
+        return self.n_images - len(self.dropped)
+
+    def without(self, rows: Iterable[int]) -> "Segment":
+        """Return the segment with more of its rows dropped."""
+        return replace(self, dropped=tuple(sorted({*self.dropped, *rows})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +80,11 @@ class Manifest:
     Attributes:
         made_by: model ids, vector length and options that decide the content; plain JSON values.
         preset: the preset it was built with, plain JSON values.
-        image_root: folder of the images, relative to the index where that is possible.
+        image_root: folder of the images, relative to the index; empty where no relative path
+            leads there.
         segments: in order; their images follow one another.
         skipped: (image id, reason) of every file that could not be indexed.
+        version: format version that wrote it.
     """
 
     made_by: Mapping[str, Any]
@@ -67,6 +92,7 @@ class Manifest:
     image_root: str
     segments: tuple[Segment, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    version: int = FORMAT_VERSION
 
     @property
     def fingerprint(self) -> str:
@@ -125,8 +151,12 @@ def require_same_encoder(manifest: Manifest, model_id: str, dim: int) -> None:
     require_same(made_by, {"encoder": model_id, "dim": dim})
 
 
-def read_manifest(index: Path) -> Manifest:
+def read_manifest(index: Path, *, name: str = MANIFEST_NAME) -> Manifest:
     """Return the manifest of the index at `index`.
+
+    Args:
+        index: the index folder.
+        name: of the file: the manifest, or its backup.
 
     Raises:
         IndexNotFoundError: there is none.
@@ -134,80 +164,127 @@ def read_manifest(index: Path) -> Manifest:
         IndexMismatchError: a newer version wrote it.
     """
     try:
-        text = (index / MANIFEST_NAME).read_text(encoding="utf-8")
+        content = (index / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         where = repr(str(index))
         message = f"no index at {where}: make one with matir_nb.build(images, {where})"
         raise IndexNotFoundError(message) from None
-    except UnicodeDecodeError as error:
+    except OSError as error:
         raise _altered(index, error) from error
     try:
-        return _from_json(json.loads(text), index)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return parse_manifest(content, str(index))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, IndexMismatchError):
             raise
         raise _altered(index, error) from error
 
 
 def write_manifest(index: Path, manifest: Manifest) -> None:
-    """Replace the manifest of the index at `index`, durably and all at once."""
-    document = {"format_version": FORMAT_VERSION, "fingerprint": manifest.fingerprint}
-    text = json.dumps(document | asdict(manifest), indent=1, ensure_ascii=False)
-    beside = index / f"{MANIFEST_NAME}.tmp"
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(index / MANIFEST_NAME)
-    sync_folder(index)
+    """Replace the manifest of the index at `index` and its backup, durably and all at once."""
+    content = manifest_text(manifest).encode()
+    write_whole(index / MANIFEST_NAME, content)
+    write_whole(index / BACKUP_NAME, content)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut, where the system offers that."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def manifest_text(manifest: Manifest) -> str:
+    """Return the text of the file: JSON with its own checksum."""
+    document = asdict(manifest) | {"fingerprint": manifest.fingerprint}
+    document["format_version"] = FORMAT_VERSION
+    del document["version"]
+    text = {"checksum": fingerprint_of(document)} | document
+    return json.dumps(text, indent=1, ensure_ascii=False) + "\n"
 
 
-def stamp_of(path: Path) -> FileStamp:
-    """Return size and digest of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileStamp(bytes=path.stat().st_size, sha256=digest)
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Return what the bytes of a manifest say.
 
+    Args:
+        content: of the file.
+        where: the index, for messages.
 
-def _from_json(document: Any, index: Path) -> Manifest:
-    version = int(document["format_version"])
+    Raises:
+        IndexMismatchError: a newer version wrote it.
+        ValueError: or another error of Python: it is damaged.
+    """
+    document = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    version = _whole(document["format_version"])
     if version > FORMAT_VERSION:
         message = (
-            f"the index at {str(index)!r} has format version {version}, this matir_nb reads up "
+            f"the index at {where!r} has format version {version}, this matir_nb reads up "
             f"to {FORMAT_VERSION}: update matir_nb, or build the index again"
         )
         raise IndexMismatchError(message)
+    _require(version >= 1, f"{version} is no format version")
+    if version > 1 or "checksum" in document:
+        checksum = document.pop("checksum")
+        _require(fingerprint_of(document) == checksum, "its checksum is wrong")
     manifest = Manifest(
-        made_by=dict(document["made_by"]),
-        preset=dict(document["preset"]),
-        image_root=str(document["image_root"]),
+        made_by=_mapping(document["made_by"]),
+        preset=_mapping(document["preset"]),
+        image_root=_text(document["image_root"]),
         segments=tuple(_segment(item) for item in document["segments"]),
-        skipped=tuple((str(name), str(reason)) for name, reason in document["skipped"]),
+        skipped=tuple((_text(name), _text(reason)) for name, reason in document["skipped"]),
+        version=version,
     )
-    if manifest.fingerprint != document["fingerprint"]:
-        message = "the fingerprint does not match what the index says it was made by"
-        raise ValueError(message)
+    _whole(manifest.made_by["dim"])
+    for role in ("segmenter", "encoder"):
+        _text(manifest.made_by[role])
+    names = [segment.name for segment in manifest.segments]
+    _require(len(set(names)) == len(names), "two segments have one name")
+    ours = manifest.fingerprint == document["fingerprint"]
+    _require(ours, "the fingerprint does not match what the index says it was made by")
     return manifest
 
 
 def _segment(item: Mapping[str, Any]) -> Segment:
-    files = {name: FileStamp(**stamp) for name, stamp in item["files"].items()}
-    return Segment(str(item["name"]), int(item["n_images"]), int(item["n_regions"]), files)
+    name, n_images = _text(item["name"]), _whole(item["n_images"])
+    _require(name.isascii() and name.isdigit(), f"{name[:80]!r} is no name of a segment")
+    dropped = tuple(_whole(row) for row in item.get("dropped", ()))
+    is_ordered = all(a < b for a, b in itertools.pairwise(dropped))
+    _require(is_ordered and all(row < n_images for row in dropped[-1:]), "rows dropped wrongly")
+    files = {_file_name(key): _stamp(stamp) for key, stamp in item["files"].items()}
+    return Segment(name, n_images, _whole(item["n_regions"]), files, dropped)
+
+
+def _file_name(name: str) -> str:
+    _require(name == Path(name).name and name.isascii(), f"{name[:80]!r} is no name of a file")
+    return name
+
+
+def _stamp(stamp: Mapping[str, Any]) -> FileStamp:
+    crc32 = stamp.get("crc32")
+    checksum = None if crc32 is None else _whole(crc32)
+    return FileStamp(_whole(stamp["bytes"]), _text(stamp["sha256"]), checksum)
+
+
+def _whole(value: Any) -> int:
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+    _require(is_whole, f"{value!r:.80} is no whole number")
+    return int(value)
+
+
+def _text(value: Any) -> str:
+    _require(isinstance(value, str), f"{value!r:.80} is no text")
+    return str(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    _require(isinstance(value, dict), f"{value!r:.80} is no object")
+    return dict(value)
+
+
+def _require(condition: bool, what: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise ValueError(what)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")  # noqa: EM102
 
 
 def _altered(index: Path, error: Exception) -> IndexCorruptError:
     message = (
-        f"the manifest of the index at {str(index)!r} is damaged ({error}): build the index again"
+        f"the manifest of the index at {str(index)!r} is damaged ({error}): "
+        "matir verify --repair takes its backup"
     )
     return IndexCorruptError(message)

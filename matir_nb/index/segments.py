@@ -1,125 +1,180 @@
-"""One segment on disk: an image table, a region table and two arrays of vectors.
+"""One segment on disk: an image table, a region table, and vectors with their int8 codes.
 
-``images.arrow`` and ``regions.arrow`` are Arrow IPC; ``region_vectors.npy`` and
-``image_vectors.npy`` are half precision, C order, memory-mapped when read. This module writes,
-opens and joins segments; it knows no manifest's place and no model.
+The tables are those of `matir_nb.index.tables`. The vectors of regions, and of whole images, are
+four arrays each: half precision as embedded, and the codes, scales and centre that
+`matir_nb.index.codes` documents. All are memory-mapped when opened. This module writes, opens and
+joins segments; it knows no manifest's place and no model.
 """
 
-import os
-from collections.abc import Collection, Iterator, Sequence
+import io
+import mmap
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from matir_nb.errors import IndexCorruptError, ShapeError
-from matir_nb.index.manifest import FileStamp, Segment, stamp_of, sync_folder
-from matir_nb.types import FloatArray, ImageRef, MaskRLE, Regions
-
-HalfArray = NDArray[np.float16]
+from matir_nb.errors import IndexCorruptError
+from matir_nb.index import disk
+from matir_nb.index.arrow_map import ArrowMap
+from matir_nb.index.codes import Codes, HalfArray, encode_vectors
+from matir_nb.index.manifest import FileStamp, Segment
+from matir_nb.index.tables import (
+    IMAGE_KINDS,
+    REGION_KINDS,
+    IndexedImage,
+    image_table,
+    region_table,
+    write_table,
+)
+from matir_nb.types import FloatArray
 
 IMAGES, REGIONS = "images.arrow", "regions.arrow"
-REGION_VECTORS, IMAGE_VECTORS = "region_vectors.npy", "image_vectors.npy"
-FILES = (IMAGES, REGIONS, REGION_VECTORS, IMAGE_VECTORS)
-BATCH_ROWS = 4096
-"""Rows per Arrow record batch: what one lookup has to touch in a large table."""
-IN_MEMORY_BYTES = 64 << 20
-"""Region tables up to this size are read once; of larger ones only the rows asked for."""
-
-IMAGE_SCHEMA = pl.Schema(
-    {
-        "image_id": pl.String(),
-        "path": pl.String(),
-        "width": pl.Int64(),
-        "height": pl.Int64(),
-        "fingerprint": pl.String(),
-        "first_region": pl.Int64(),
-        "n_regions": pl.Int64(),
-    }
-)
-REGION_SCHEMA = pl.Schema(
-    {
-        "image_row": pl.Int64(),
-        "counts": pl.Binary(),
-        "box_xyxy": pl.Array(pl.Float32, 4),
-        "area": pl.Float32(),
-        "predicted_iou": pl.Float32(),
-        "stability_score": pl.Float32(),
-    }
-)
+KINDS = ("region", "image")
+"""What has vectors."""
+BLOCK_ROWS = 8192
+"""Vectors are coded and written in blocks of so many."""
 
 
 @dataclass(frozen=True, slots=True)
-class IndexedImage:
-    """All that the index keeps of one image.
+class Vectors:
+    """(n, d) vectors of one kind, memory-mapped.
 
     Attributes:
-        ref: the image; its path is under the image root.
-        regions: n regions.
-        region_vectors: (n, d) float32.
-        image_vector: (d,) float32.
+        exact: (n, d) float16.
+        picked: the same, to read a few rows of: of a file that is not in memory, the system reads
+            those and not the megabytes around each.
+        coded: the same as int8 codes.
     """
 
-    ref: ImageRef
-    regions: Regions
-    region_vectors: FloatArray
-    image_vector: FloatArray
-
-    def __post_init__(self) -> None:
-        """Check that vectors and regions pair up."""
-        expected = (len(self.regions), len(self.image_vector))
-        if self.region_vectors.shape != expected:
-            got = self.region_vectors.shape
-            message = f"region_vectors of {self.ref.image_id!r}: expected {expected}, got {got}"
-            raise ShapeError(message)
+    exact: HalfArray
+    picked: HalfArray
+    coded: Codes
 
 
-@dataclass(frozen=True, slots=True)
 class OpenSegment:
-    """A segment's tables and memory-mapped vectors.
+    """A segment's tables and vectors, memory-mapped; rows are those on disk, dropped ones too.
 
     Attributes:
-        images: `IMAGE_SCHEMA`, one row per image.
-        region_vectors: (n_regions, d).
-        image_vectors: (n_images, d).
-        region_table: `REGION_SCHEMA`, in memory when small, else read row by row.
+        name: its folder.
+        images: `IMAGE_SCHEMA`.
+        region_table: `REGION_SCHEMA`.
+        regions: the vectors of the regions.
+        wholes: the vectors of the whole images.
+        live: (n_live,) rows of the image table that are in the index, ascending.
     """
 
-    images: pl.DataFrame
-    region_vectors: HalfArray
-    image_vectors: HalfArray
-    region_table: pl.DataFrame | pl.LazyFrame
+    def __init__(self, folder: Path, segment: Segment) -> None:
+        """Map the files of a segment.
 
-    def regions(self, first: int, n: int, size: tuple[int, int]) -> Regions:
-        """Return regions `first` ... `first + n - 1`, masks of (height, width) = `size`."""
-        part = self.region_table.slice(first, n)
-        try:
-            rows = part.collect() if isinstance(part, pl.LazyFrame) else part
-        except (OSError, pl.exceptions.PolarsError) as error:
-            message = f"the index changed while it was open ({error}): open it again"
-            raise IndexCorruptError(message) from error
-        return Regions(
-            masks=tuple(MaskRLE(size, counts) for counts in rows["counts"]),
-            boxes_xyxy=rows["box_xyxy"].to_numpy(),
-            areas=rows["area"].to_numpy(),
-            predicted_ious=rows["predicted_iou"].to_numpy(),
-            stability_scores=rows["stability_score"].to_numpy(),
-        )
+        Raises:
+            IndexCorruptError: a file is not what it should be.
+            OSError: or ValueError: it cannot be read.
+        """
+        self.name = segment.name
+        self._folder = folder
+        self._files = segment.files
+        self.images = ArrowMap.open(folder / IMAGES, IMAGE_KINDS)
+        self.region_table = ArrowMap.open(folder / REGIONS, REGION_KINDS, is_picked_from=True)
+        self.regions = _open_vectors(folder, "region", segment.n_regions)
+        self.wholes = _open_vectors(folder, "image", segment.n_images)
+        self.live = np.delete(np.arange(segment.n_images), list(segment.dropped))
+        rows = (self.images.n_rows, self.region_table.n_rows)
+        if rows != (segment.n_images, segment.n_regions):
+            message = f"tables of {rows} rows, expected {(segment.n_images, segment.n_regions)}"
+            raise ValueError(message)
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """(n_images + 1,) first region of each row of the image table, then the number of them."""
+        counts: NDArray[np.int64] = self.images.column("n_regions")
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        if counts.min(initial=0) < 0 or offsets[-1] != self.region_table.n_rows:
+            message = f"{str(self._folder)!r}: its images have other regions: matir verify --repair"
+            raise IndexCorruptError(message)
+        return offsets
+
+    @cached_property
+    def limits(self) -> FloatArray:
+        """(2, n_images) largest error and norm of the codes of each image's regions."""
+        largest = np.zeros((2, len(self.offsets) - 1), np.float32)
+        if len(self.filled):
+            scales = self.regions.coded.scales[1:]
+            largest[:, self.filled] = np.maximum.reduceat(scales, self.offsets[self.filled], axis=1)
+        return largest
+
+    @cached_property
+    def filled(self) -> NDArray[np.int64]:
+        """Rows of the image table that have regions, ascending."""
+        return np.flatnonzero(np.diff(self.offsets))
+
+    def image_frame(self) -> pl.DataFrame:
+        """Return the image table of the rows that are in the index; reads it whole."""
+        return self.images.frame(self._files[IMAGES].crc32)[self.live]
+
+    def region_frame(self) -> pl.DataFrame:
+        """Return the region table of the images that are in the index; reads it whole."""
+        return self.region_table.frame(self._files[REGIONS].crc32)[self.live_regions]
+
+    @cached_property
+    def live_regions(self) -> NDArray[np.int64]:
+        """Rows of the region table whose image is in the index, ascending."""
+        is_live = np.zeros(self.images.n_rows, bool)
+        is_live[self.live] = True
+        return np.flatnonzero(np.repeat(is_live, np.diff(self.offsets)))
 
 
 def write_segment(folder: Path, rows: Sequence[IndexedImage], *, root: Path, dim: int) -> Segment:
     """Write `rows` into the new folder `folder`, flushed to the disk."""
-    folder.mkdir(parents=True)
-    counts = [len(row.regions) for row in rows]
-    _write_table(folder / IMAGES, _image_table(rows, root))
-    _write_table(folder / REGIONS, _region_table(rows))
-    region_vectors = [row.region_vectors for row in rows]
-    _write_vectors(folder / REGION_VECTORS, region_vectors, (sum(counts), dim))
-    image_vectors = [row.image_vector[None] for row in rows]
-    _write_vectors(folder / IMAGE_VECTORS, image_vectors, (len(rows), dim))
-    return _seal(folder, len(rows), sum(counts))
+    return save_segment(
+        folder,
+        image_table(rows, root),
+        region_table(rows),
+        region_vectors=(row.region_vectors for row in rows),
+        image_vectors=(row.image_vector[None] for row in rows),
+        dim=dim,
+    )
+
+
+def save_segment(
+    folder: Path,
+    images: pl.DataFrame,
+    regions: pl.DataFrame,
+    *,
+    region_vectors: Iterable[NDArray[np.floating]],
+    image_vectors: Iterable[NDArray[np.floating]],
+    dim: int,
+) -> Segment:
+    """Write the new folder `folder`, flushed to the disk.
+
+    Args:
+        folder: absent so far.
+        images: `IMAGE_SCHEMA`; `first_region` is set here.
+        regions: `REGION_SCHEMA`, those of an image together, in the order of `images`;
+            `image_row` is set here.
+        region_vectors: (any, d) each, together one row per region.
+        image_vectors: (any, d) each, together one row per image.
+        dim: d.
+    """
+    disk.make_folder(folder)
+    counts = images["n_regions"]
+    owners = np.repeat(np.arange(len(images)), counts.to_numpy())
+    stamps: dict[str, FileStamp] = {}
+    with disk.writing(folder / IMAGES) as file:
+        write_table(file, images.with_columns(first_region=counts.cum_sum() - counts))
+    stamps[IMAGES] = _stamp(file)
+    with disk.writing(folder / REGIONS) as file:
+        write_table(file, regions.with_columns(image_row=pl.Series(owners, dtype=pl.Int64)))
+    stamps[REGIONS] = _stamp(file)
+    stamps |= _write_vectors(folder, "region", region_vectors, (len(regions), dim))
+    stamps |= _write_vectors(folder, "image", image_vectors, (len(images), dim))
+    disk.sync_folder(folder)
+    return Segment(folder.name, len(images), len(regions), stamps)
 
 
 def open_segment(folder: Path, segment: Segment) -> OpenSegment:
@@ -129,142 +184,203 @@ def open_segment(folder: Path, segment: Segment) -> OpenSegment:
         IndexCorruptError: a file is missing, truncated or not what it should be.
     """
     for name, stamp in segment.files.items():
-        _check_size(folder / name, stamp)
+        check_size(folder / name, stamp)
     try:
-        return OpenSegment(
-            images=pl.read_ipc(folder / IMAGES),
-            region_vectors=_open_vectors(folder / REGION_VECTORS, segment.n_regions),
-            image_vectors=_open_vectors(folder / IMAGE_VECTORS, segment.n_images),
-            region_table=_open_regions(folder / REGIONS, segment.files[REGIONS].bytes),
-        )
-    except (ValueError, KeyError, OSError, pl.exceptions.PolarsError) as error:
+        return OpenSegment(folder, segment)
+    except (ValueError, KeyError, IndexError, OSError) as error:
         if isinstance(error, IndexCorruptError):
             raise
-        message = f"{str(folder)!r} cannot be read ({error}): build the index again"
+        message = f"{str(folder)!r} cannot be read ({error}): matir verify --repair"
         raise IndexCorruptError(message) from error
 
 
-def verify_segment(folder: Path, segment: Segment) -> None:
-    """Read every byte of a segment and compare digests.
+def check_size(path: Path, stamp: FileStamp) -> None:
+    """Raise unless a file is there and has its full size.
 
     Raises:
-        IndexCorruptError: a file was altered.
+        IndexCorruptError: it is not, or has not.
     """
-    for name, stamp in segment.files.items():
-        _check_size(folder / name, stamp)
-        if stamp_of(folder / name) != stamp:
-            message = f"{str(folder / name)!r} was altered: build the index again"
-            raise IndexCorruptError(message)
-
-
-def join_segments(
-    folder: Path, parts: Sequence[OpenSegment], *, drop: Collection[str] = ()
-) -> Segment:
-    """Write the images of `parts`, less those whose id is in `drop`, as one new segment."""
-    folder.mkdir(parents=True)
-    keeps = [~part.images["image_id"].is_in(list(drop)) for part in parts]
-    images = pl.concat([p.images.filter(k) for p, k in zip(parts, keeps, strict=True)])
-    n_regions = int(images["n_regions"].sum())
-    first = images["n_regions"].cum_sum() - images["n_regions"]
-    region_rows = [_region_rows(p, k) for p, k in zip(parts, keeps, strict=True)]
-    owners = np.repeat(np.arange(len(images)), images["n_regions"].to_numpy())
-    tables = [_take(p.region_table, r) for p, r in zip(parts, region_rows, strict=True)]
-    regions = pl.concat(tables).with_columns(image_row=pl.Series(owners, dtype=pl.Int64))
-    _write_table(folder / IMAGES, images.with_columns(first_region=first))
-    _write_table(folder / REGIONS, regions)
-    dim = parts[0].image_vectors.shape[1]
-    vectors = (p.region_vectors[r] for p, r in zip(parts, region_rows, strict=True))
-    _write_vectors(folder / REGION_VECTORS, vectors, (n_regions, dim))
-    wholes = (p.image_vectors[k.to_numpy()] for p, k in zip(parts, keeps, strict=True))
-    _write_vectors(folder / IMAGE_VECTORS, wholes, (len(images), dim))
-    return _seal(folder, len(images), n_regions)
-
-
-def _image_table(rows: Sequence[IndexedImage], root: Path) -> pl.DataFrame:
-    counts = np.array([len(row.regions) for row in rows], np.int64)
-    columns = {
-        "image_id": [row.ref.image_id for row in rows],
-        "path": [row.ref.path.relative_to(root).as_posix() for row in rows],
-        "width": [row.ref.width for row in rows],
-        "height": [row.ref.height for row in rows],
-        "fingerprint": [row.ref.fingerprint for row in rows],
-        "first_region": np.cumsum(counts) - counts,
-        "n_regions": counts,
-    }
-    return pl.DataFrame(columns, schema=IMAGE_SCHEMA)
-
-
-def _region_table(rows: Sequence[IndexedImage]) -> pl.DataFrame:
-    regions = [row.regions for row in rows]
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(r.boxes_xyxy for r in regions)])
-    columns = {
-        "image_row": np.repeat(np.arange(len(rows)), [len(r) for r in regions]),
-        "counts": [mask.counts for r in regions for mask in r.masks],
-        "box_xyxy": boxes,
-        "area": _joined([r.areas for r in regions]),
-        "predicted_iou": _joined([r.predicted_ious for r in regions]),
-        "stability_score": _joined([r.stability_scores for r in regions]),
-    }
-    return pl.DataFrame(columns, schema=REGION_SCHEMA)
-
-
-def _joined(columns: Sequence[FloatArray]) -> FloatArray:
-    return np.concatenate([np.zeros(0, np.float32), *columns])
-
-
-def _region_rows(part: OpenSegment, keep: pl.Series) -> NDArray[np.intp]:
-    """Return the rows of the regions whose image is kept."""
-    return np.flatnonzero(np.repeat(keep.to_numpy(), part.images["n_regions"].to_numpy()))
-
-
-def _take(table: pl.DataFrame | pl.LazyFrame, rows: NDArray[np.intp]) -> pl.DataFrame:
-    kept: pl.DataFrame = table.lazy().collect()[rows.tolist()]
-    return kept
-
-
-def _write_table(path: Path, table: pl.DataFrame) -> None:
-    with path.open("wb") as file:
-        table.write_ipc(file, compression="uncompressed", record_batch_size=BATCH_ROWS)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_vectors(
-    path: Path, parts: Sequence[NDArray[np.floating]] | Iterator[HalfArray], shape: tuple[int, int]
-) -> None:
-    """Write the parts one after the other as one half-precision array."""
-    header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            file.write(part.astype("<f2", copy=False).tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _seal(folder: Path, n_images: int, n_regions: int) -> Segment:
-    sync_folder(folder)
-    sync_folder(folder.parent)
-    files = {name: stamp_of(folder / name) for name in FILES}
-    return Segment(folder.name, n_images, n_regions, files)
-
-
-def _check_size(path: Path, stamp: FileStamp) -> None:
-    found = path.stat().st_size if path.is_file() else None
+    try:
+        found = path.stat().st_size if path.is_file() else None
+    except OSError:
+        found = None
     if found != stamp.bytes:
         state = "is missing" if found is None else f"has {found} bytes instead of {stamp.bytes}"
-        message = f"{str(path)!r} {state}: build the index again"
+        message = f"{str(path)!r} {state}: matir verify --repair"
         raise IndexCorruptError(message)
 
 
-def _open_vectors(path: Path, n: int) -> HalfArray:
-    array = np.load(path, mmap_mode="r" if n else None)
-    if array.ndim != 2 or array.dtype != np.float16 or len(array) != n:
-        message = f"{path.name} holds {array.dtype} {array.shape}, expected float16 ({n}, d)"
-        raise ValueError(message)
-    vectors: HalfArray = array
-    return vectors
+def check_content(path: Path, stamp: FileStamp) -> None:
+    """Read a file and raise unless its checksum is right.
+
+    Raises:
+        IndexCorruptError: it was altered.
+    """
+    checksum = 0
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                checksum = zlib.crc32(block, checksum)
+    except OSError as error:  # it cannot be read, or was compacted away this moment
+        message = f"{str(path)!r} cannot be read ({error.strerror}): matir verify --repair"
+        raise IndexCorruptError(message) from error
+    if stamp.crc32 not in (None, checksum):
+        message = f"{str(path)!r} was altered: matir verify --repair"
+        raise IndexCorruptError(message)
 
 
-def _open_regions(path: Path, n_bytes: int) -> pl.DataFrame | pl.LazyFrame:
-    return pl.read_ipc(path) if n_bytes <= IN_MEMORY_BYTES else pl.scan_ipc(path)
+def join_segments(folder: Path, parts: Sequence[OpenSegment]) -> Segment:
+    """Write the images of `parts` that are in the index as one new segment."""
+    images = pl.concat([part.image_frame() for part in parts])
+    regions = pl.concat([part.region_frame() for part in parts])
+    return save_segment(
+        folder,
+        images,
+        regions,
+        region_vectors=(v for p in parts for v in _taken(p.regions.exact, p.live_regions)),
+        image_vectors=(v for p in parts for v in _taken(p.wholes.exact, p.live)),
+        dim=parts[0].wholes.exact.shape[1],
+    )
+
+
+def recode(folder: Path, segment: Segment, kind: str) -> dict[str, FileStamp]:
+    """Write the codes of a segment again, from its vectors; return their new stamps.
+
+    Args:
+        folder: of the segment.
+        segment: as the manifest has it.
+        kind: "region" or "image".
+    """
+    n = segment.n_regions if kind == "region" else segment.n_images
+    vectors = np.load(folder / f"{kind}_vectors.npy")
+    blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, n, BLOCK_ROWS))
+    return _write_codes(folder, kind, blocks, vectors.shape)
+
+
+def vector_files(kind: str) -> tuple[str, str, str, str]:
+    """Return the files of "region" or "image" vectors: vectors, codes, scales, centre."""
+    return (
+        f"{kind}_vectors.npy",
+        f"{kind}_codes.npy",
+        f"{kind}_scales.npy",
+        f"{kind}_centre.npy",
+    )
+
+
+FILES = (IMAGES, REGIONS, *(name for kind in KINDS for name in vector_files(kind)))
+
+
+def _taken(vectors: HalfArray, rows: NDArray[np.int64]) -> Iterator[HalfArray]:
+    for start in range(0, len(rows), BLOCK_ROWS):
+        yield vectors[rows[start : start + BLOCK_ROWS]]
+
+
+def _write_vectors(
+    folder: Path, kind: str, parts: Iterable[NDArray[np.floating]], shape: tuple[int, int]
+) -> dict[str, FileStamp]:
+    """Write vectors and their codes, block by block."""
+    name = vector_files(kind)[0]
+    with disk.writing(folder / name) as file:
+        _write_header(file, "<f2", shape)
+        stamps = _write_codes(folder, kind, _written(file, _blocks(parts)), shape)
+    return {name: _stamp(file)} | stamps
+
+
+def _written(file: disk.FileWriter, blocks: Iterator[HalfArray]) -> Iterator[HalfArray]:
+    for block in blocks:
+        file.write(np.ascontiguousarray(block))
+        yield block
+
+
+def _write_codes(
+    folder: Path, kind: str, blocks: Iterable[HalfArray], shape: tuple[int, int]
+) -> dict[str, FileStamp]:
+    """Write the codes of vectors around the mean of the first block."""
+    _, codes_name, scales_name, centre_name = vector_files(kind)
+    centre, scales = np.zeros(shape[1], np.float32), [np.zeros((3, 0), np.float32)]
+    with disk.writing(folder / codes_name) as file:
+        _write_header(file, "|i1", shape)
+        for number, block in enumerate(blocks):
+            if number == 0 and len(block):
+                centre = block.astype(np.float32).mean(axis=0)
+            coded = encode_vectors(block, centre)
+            file.write(coded.codes)
+            scales.append(coded.scales)
+    joined = np.concatenate(scales, axis=1)
+    assert joined.shape[1] == shape[0], f"{joined.shape[1]} vectors for {shape[0]} rows"
+    stamps = {codes_name: _stamp(file)}
+    for name, array in ((scales_name, joined), (centre_name, centre)):
+        with disk.writing(folder / name) as file:
+            _write_header(file, "<f4", array.shape)
+            file.write(np.ascontiguousarray(array))
+        stamps[name] = _stamp(file)
+    return stamps
+
+
+def _blocks(parts: Iterable[NDArray[np.floating]]) -> Iterator[HalfArray]:
+    """Yield the rows of all parts in half precision, joined to blocks of about `BLOCK_ROWS`."""
+    waiting: list[HalfArray] = []
+    n_waiting = 0
+    for part in parts:
+        waiting.append(part.astype("<f2", copy=False))
+        n_waiting += len(part)
+        if n_waiting >= BLOCK_ROWS:
+            yield np.concatenate(waiting)
+            waiting, n_waiting = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _write_header(file: Any, descr: str, shape: tuple[int, ...]) -> None:
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _stamp(file: disk.FileWriter) -> FileStamp:
+    return FileStamp(file.n_bytes, file.sha256, file.crc32)
+
+
+def _open_vectors(folder: Path, kind: str, n: int) -> Vectors:
+    vectors, codes, scales, centre = (folder / name for name in vector_files(kind))
+    d = (centre.stat().st_size - len(_header("<f4", (0,)))) // 4
+    exact = _open_array(vectors, "<f2", (n, d))
+    return Vectors(
+        exact,
+        _open_array(vectors, "<f2", (n, d), is_picked_from=True),
+        Codes(
+            centre=_open_array(centre, "<f4", (d,)),
+            codes=_open_array(codes, "|i1", (n, d)),
+            scales=_open_array(scales, "<f4", (3, n)),
+        ),
+    )
+
+
+def _open_array(
+    path: Path, dtype: str, shape: tuple[int, ...], *, is_picked_from: bool = False
+) -> NDArray[Any]:
+    """Return an array over the memory map of a file.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    header = _header(dtype, shape)
+    with path.open("rb") as file:
+        if file.read(len(header)) != header:
+            message = f"{path.name} holds no array of {np.dtype(dtype)} {shape}"
+            raise ValueError(message)
+        if 0 in shape:
+            return np.zeros(shape, dtype)
+        # copy-on-write maps can be given to torch, which refuses read-only memory
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    if is_picked_from and hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)
+    # a plain array: slicing a `np.memmap` costs microseconds each time
+    return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
+
+
+def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """Return the first bytes of a ``.npy`` file of ours."""
+    written = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(written, header)
+    return written.getvalue()

@@ -1,14 +1,16 @@
-"""Exact scores: queries against stored vectors, best region per image, best images first.
+"""Scores: exact cosines, the best region per image, the fused score, best images first.
 
-Vectors stay half precision on disk and are widened block by block. This module knows no file
-and no model.
+An exact cosine is the product of a query with a stored vector, summed in double precision and
+rounded to single precision: it does not depend on which vectors are scored together. Vectors stay
+half precision on disk and are widened block by block. This module knows no file and no model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from matir_nb.config import RetrieveConfig
 from matir_nb.errors import ShapeError
 from matir_nb.types import FloatArray
 
@@ -21,7 +23,7 @@ def scan(
     *,
     block_rows: int = BLOCK_ROWS,
 ) -> FloatArray:
-    """Return (q, n) float32 dot products of (q, d) queries with (n, d) stored vectors.
+    """Return (q, n) float32 exact cosines of (q, d) queries with (n, d) stored vectors.
 
     Raises:
         ShapeError: the vectors' length differs from the queries'.
@@ -33,9 +35,9 @@ def scan(
         message = f"queries: expected shape (q, {vectors.shape[-1]}), got {queries.shape}"
         raise ShapeError(message)
     scores = np.empty((len(queries), len(vectors)), np.float32)
-    wide = queries.astype(np.float32, copy=False)
+    wide = queries.astype(np.float64)
     for rows in _blocks(len(vectors), block_rows):
-        scores[:, rows] = wide @ vectors[rows].astype(np.float32).T
+        scores[:, rows] = wide @ vectors[rows].astype(np.float64).T
     return scores
 
 
@@ -49,12 +51,35 @@ def best_per_image(scores: FloatArray, offsets: NDArray[np.int64]) -> FloatArray
     >>> best_per_image(np.array([[1, 5, 2]], np.float32), np.array([0, 2, 2, 3])).tolist()
     [[5.0, -inf, 2.0]]
     """
-    best = np.full((len(scores), len(offsets) - 1), -np.inf, np.float32)
     filled = np.flatnonzero(np.diff(offsets))
     # reduceat gives the next row's value for an empty slice, so empty images stay out of it
+    if len(filled) == len(offsets) - 1 and len(filled):
+        best: FloatArray = np.maximum.reduceat(scores, offsets[:-1], axis=1)
+        return best
+    best = np.full((len(scores), len(offsets) - 1), -np.inf, np.float32)
     if len(filled):
         best[:, filled] = np.maximum.reduceat(scores, offsets[filled], axis=1)
     return best
+
+
+def fuse(
+    best_region: FloatArray, whole_image: FloatArray, config: RetrieveConfig
+) -> NDArray[np.float64]:
+    """Return region_weight * best_region + image_weight * whole_image, in double precision.
+
+    Single precision would be off by about 1e-7, which an encoder's scale turns into 1e-5 of
+    log-odds: too much for scores that are to be the sum of their parts.
+    An image without regions (best_region = -inf) is its own only region.
+
+    >>> config = RetrieveConfig(region_weight=0.75, image_weight=0.25)
+    >>> best, whole = np.array([1, -np.inf], np.float32), np.array([0, 0.5], np.float32)
+    >>> fuse(best, whole, config).tolist()
+    [0.75, 0.5]
+    """
+    wide = whole_image.astype(np.float64)
+    region_term = np.where(np.isneginf(best_region), wide, best_region)
+    fused: NDArray[np.float64] = config.region_weight * region_term + config.image_weight * wide
+    return fused
 
 
 def top_k(scores: NDArray[np.floating], k: int, id_ranks: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,6 +95,17 @@ def top_k(scores: NDArray[np.floating], k: int, id_ranks: NDArray[np.int64]) -> 
     order = np.lexsort((id_ranks[rows], -scores[rows]))
     best: NDArray[np.int64] = rows[order][: max(k, 0)]
     return best
+
+
+def sorted_ranks(ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return (n,) the place of each id when they are sorted.
+
+    >>> sorted_ranks(["b", "a"]).tolist()
+    [1, 0]
+    """
+    ranks = np.empty(len(ids), np.int64)
+    ranks[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    return ranks
 
 
 def _blocks(n: int, block_rows: int) -> Iterator[slice]:

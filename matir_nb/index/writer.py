@@ -1,21 +1,25 @@
 """Write an index: one writer, one segment per batch, nothing half done.
 
 A segment is complete on the disk before the manifest names it, so an index can be opened whenever
-its writer stops, and holds every batch that was reported. This module knows no model.
+its writer stops, and holds every batch that was reported. An image that goes is marked as dropped
+in the manifest; its bytes go when segments are joined. This module knows no model.
 """
 
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from matir_nb.errors import ConfigError, IndexMismatchError, IndexNotFoundError
+from matir_nb.errors import ConfigError, IndexMismatchError, IndexNotFoundError, MatirError
+from matir_nb.index import disk
+from matir_nb.index.changes import KnownFile
+from matir_nb.index.lock import LOCK_NAME, OWNER_NAME, write_lock
 from matir_nb.index.manifest import (
+    BACKUP_NAME,
     MANIFEST_NAME,
     SEGMENTS,
     Manifest,
@@ -24,12 +28,31 @@ from matir_nb.index.manifest import (
     read_manifest,
     write_manifest,
 )
-from matir_nb.index.segments import IndexedImage, join_segments, open_segment, write_segment
+from matir_nb.index.migrate import lifted
+from matir_nb.index.segments import (
+    OpenSegment,
+    check_content,
+    join_segments,
+    open_segment,
+    write_segment,
+)
+from matir_nb.index.tables import IndexedImage, image_ref, regions_between
 
 LOG = logging.getLogger(__name__)
-LOCK_NAME = "write.lock"
 JOIN_BYTES = 256 << 20
 """Segments are joined up to this size."""
+DROPPED_SHARE = 0.25
+"""A segment with a larger share of dropped images is written again when a build ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an image is, and what is known of its file."""
+
+    segment: str
+    row: int
+    n_regions: int
+    file: KnownFile
 
 
 class IndexWriter:
@@ -42,11 +65,11 @@ class IndexWriter:
             ConfigError: another process is writing to it.
         """
         self.path = path
-        self._lock = _lock(path)
+        self._lock = write_lock(path)
         self._manifest = manifest
         self._root = root
-        self._known: dict[str, str] = {}
-        self._read_known()
+        self._places: dict[str, _Place] = {}
+        self._checked: set[str] = set()
 
     @classmethod
     def create_or_resume(
@@ -61,27 +84,46 @@ class IndexWriter:
             root: folder of the images.
 
         Raises:
-            ConfigError: `path` is something else than an index.
+            ConfigError: `path` is something else than an index, or another is writing to it.
             IndexMismatchError: the index there was made by other models or options.
         """
         new = Manifest(made_by=made_by, preset=preset, image_root=_relative(root, path))
         try:
-            old = read_manifest(path)
+            _require_made_by(path, read_manifest(path), made_by)
         except IndexNotFoundError:
             _require_free(path)
-            (path / SEGMENTS).mkdir(parents=True, exist_ok=True)
-            old = new
-        changed = differences(old.made_by, new.made_by)
-        if changed:
-            message = (
-                f"the index at {str(path)!r} was made otherwise ({'; '.join(changed)}): "
-                "build with the same options, or into another folder"
-            )
-            raise IndexMismatchError(message)
-        manifest = replace(new, segments=old.segments, skipped=old.skipped)
-        writer = cls(path, manifest, root)
-        write_manifest(path, manifest)
-        writer.remove_leftovers()
+            disk.make_folder(path / SEGMENTS)
+        return cls._on(path, root, new)
+
+    @classmethod
+    def resume(cls, path: Path) -> Self:
+        """Go on with the index at `path` as it is.
+
+        Raises:
+            ConfigError: another is writing to it.
+            IndexNotFoundError: there is none.
+            IndexCorruptError: it is damaged.
+        """
+        manifest = read_manifest(path)
+        return cls._on(path, Path(os.path.normpath(path.resolve() / manifest.image_root)), manifest)
+
+    @classmethod
+    def _on(cls, path: Path, root: Path, wanted: Manifest) -> Self:
+        """Lock the index at `path` and give it the models and options of `wanted`."""
+        writer = cls(path, wanted, root)
+        try:
+            with contextlib.suppress(IndexNotFoundError):
+                # read again: another may have written until the lock was ours
+                old = read_manifest(path)
+                _require_made_by(path, old, wanted.made_by)
+                kept = lifted(path, old) if old.version == 1 else old.segments
+                writer._manifest = replace(wanted, segments=kept, skipped=old.skipped)
+            write_manifest(path, writer._manifest)
+            writer.remove_leftovers()
+            writer._read_places()
+        except BaseException:
+            writer._lock.close()
+            raise
         return writer
 
     def __enter__(self) -> Self:
@@ -95,73 +137,135 @@ class IndexWriter:
         trace: TracebackType | None,
     ) -> None:
         """Remove what an interrupted batch left behind; let others write."""
-        self.remove_leftovers()
-        if self._lock is not None:
+        try:
+            self.remove_leftovers()
+        except (OSError, MatirError) as problem:
+            LOG.warning("leftovers stay in %s: %s", self.path, problem)
+        finally:
             self._lock.close()
 
     @property
-    def known(self) -> Mapping[str, str]:
-        """Image id -> fingerprint of every image in the index."""
-        return self._known
+    def known(self) -> Mapping[str, KnownFile]:
+        """Image id -> what is known of the file, of every image in the index."""
+        return {image_id: place.file for image_id, place in self._places.items()}
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the index."""
+        return len(self._places)
 
     @property
     def n_regions(self) -> int:
         """Number of regions in the index."""
-        return sum(segment.n_regions for segment in self._manifest.segments)
+        return sum(place.n_regions for place in self._places.values())
 
-    def add(self, rows: Sequence[IndexedImage]) -> None:
-        """Add a batch as one segment; when this returns, it is in the index for good."""
+    def add(self, rows: Sequence[IndexedImage], *, dropping: Collection[str] = ()) -> None:
+        """Add a batch as one segment; when this returns, it is in the index for good.
+
+        Args:
+            rows: images; those of the same ids are replaced.
+            dropping: other image ids that leave the index in the same step.
+        """
+        gone = {*dropping, *(row.ref.image_id for row in rows)} & self._places.keys()
         if not rows:
+            self.drop(gone)
             return
         dim = int(self._manifest.made_by["dim"])
         segment = write_segment(self._new_folder(), rows, root=self._root, dim=dim)
-        self._commit((*self._manifest.segments, segment))
-        self._known.update({row.ref.image_id: row.ref.fingerprint for row in rows})
+        self._commit((*self._without(gone), segment))
+        self._forget(gone)
+        for number, row in enumerate(rows):
+            self._places[row.ref.image_id] = _place(segment.name, number, row)
 
     def drop(self, image_ids: Collection[str]) -> None:
-        """Take images out, by writing the segments that hold them anew without them."""
-        gone = set(image_ids)
-        if not gone:
-            return
-        kept: list[Segment] = []
-        for segment in self._manifest.segments:
-            part = open_segment(self.path / SEGMENTS / segment.name, segment)
-            found = gone.intersection(part.images["image_id"])
-            if not found:
-                kept.append(segment)
-            elif len(found) < segment.n_images:
-                kept.append(join_segments(self._new_folder(), [part], drop=found))
-        self._commit(tuple(kept))
-        self._known = {i: f for i, f in self._known.items() if i not in gone}
+        """Take images out; ids that are not in the index are passed over."""
+        gone = self._places.keys() & set(image_ids)
+        if gone:
+            self._commit(self._without(gone))
+            self._forget(gone)
 
-    def join(self) -> None:
-        """Join neighbouring segments into larger ones of up to `JOIN_BYTES`."""
-        joined: list[Segment] = []
-        for group in _groups(self._manifest.segments):
-            parts = [open_segment(self.path / SEGMENTS / s.name, s) for s in group]
-            joined.append(group[0] if len(group) == 1 else join_segments(self._new_folder(), parts))
-        if len(joined) < len(self._manifest.segments):
-            self._commit(tuple(joined))
+    def stored(self, image_id: str) -> IndexedImage:
+        """Return an image as it is in the index, to be added again under other names or facts.
+
+        Raises:
+            KeyError: it is not there.
+            IndexCorruptError: its segment was altered.
+        """
+        place = self._places[image_id]
+        part = self._sound(next(s for s in self._manifest.segments if s.name == place.segment))
+        ref = image_ref(part.images, place.row, self._root)
+        first, end = part.offsets[place.row : place.row + 2].tolist()
+        return IndexedImage(
+            ref,
+            regions_between(part.region_table, first, end - first, (ref.height, ref.width)),
+            part.regions.exact[first:end].astype("float32"),
+            part.wholes.exact[place.row].astype("float32"),
+            place.file.copies,
+        )
+
+    def compact(self) -> None:
+        """Join segments up to `JOIN_BYTES`, and write those anew that hold dropped images.
+
+        Raises:
+            IndexCorruptError: a segment was altered.
+        """
+        self._join(dropped_share=0.0)
+        self.remove_leftovers()
 
     def finish(self, skipped: Sequence[tuple[str, str]]) -> None:
         """Record the skipped files and tidy up; the index is complete without the tidying."""
         self._manifest = replace(self._manifest, skipped=tuple(skipped))
         self._commit(self._manifest.segments)
         try:
-            self.join()
+            self._join(dropped_share=DROPPED_SHARE)
         except OSError as error:
             LOG.warning("segments of %s stay apart: %s", self.path, error)
         self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
         """Remove every segment folder that no manifest names, neither on disk nor here."""
-        segments = (*read_manifest(self.path).segments, *self._manifest.segments)
-        named = {segment.name for segment in segments}
+        named = {segment.name for segment in self._manifest.segments}
+        for name in (MANIFEST_NAME, BACKUP_NAME):
+            with contextlib.suppress(MatirError):
+                named |= {segment.name for segment in read_manifest(self.path, name=name).segments}
         for folder in (self.path / SEGMENTS).iterdir():
             if folder.name not in named:
-                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    disk.remove_tree(folder)
+
+    def _join(self, *, dropped_share: float) -> None:
+        """Write groups of segments as one each, and those with a larger share of dropped images."""
+        for group in list(_groups(self._manifest.segments)):
+            dropped = sum(len(segment.dropped) for segment in group)
+            n_images = sum(segment.n_images for segment in group)
+            if len(group) > 1 or dropped > dropped_share * n_images:
+                self._join_group(group)
+
+    def _join_group(self, group: Sequence[Segment]) -> None:
+        parts = [self._sound(segment) for segment in group if segment.n_live]
+        joined = [join_segments(self._new_folder(), parts)] if parts else []
+        segments = list(self._manifest.segments)
+        first = segments.index(group[0])
+        segments[first : first + len(group)] = joined
+        self._commit(tuple(segments))
+        for segment in joined:
+            self._read_places_of(segment)
+
+    def _without(self, gone: Collection[str]) -> tuple[Segment, ...]:
+        """Return the segments with images dropped; those that hold nothing else are left out."""
+        rows: dict[str, list[int]] = {}
+        for image_id in gone:
+            place = self._places[image_id]
+            rows.setdefault(place.segment, []).append(place.row)
+        left = [segment.without(rows.get(segment.name, ())) for segment in self._manifest.segments]
+        return tuple(segment for segment in left if segment.n_live)
+
+    def _forget(self, gone: Collection[str]) -> None:
+        for image_id in gone:
+            del self._places[image_id]
 
     def _commit(self, segments: tuple[Segment, ...]) -> None:
+        self._lock.require_held()
         # set before it is written: interrupted in between, no segment may be taken for a leftover
         self._manifest = replace(self._manifest, segments=segments)
         write_manifest(self.path, self._manifest)
@@ -170,10 +274,39 @@ class IndexWriter:
         taken = [int(f.name) for f in (self.path / SEGMENTS).iterdir() if f.name.isdigit()]
         return self.path / SEGMENTS / f"{max(taken, default=0) + 1:06d}"
 
-    def _read_known(self) -> None:
+    def _opened(self, segment: Segment) -> OpenSegment:
+        return open_segment(self.path / SEGMENTS / segment.name, segment)
+
+    def _sound(self, segment: Segment) -> OpenSegment:
+        """Open a segment whose content is to be written anew: damage must not get a new checksum.
+
+        Raises:
+            IndexCorruptError: a file was altered.
+        """
+        if segment.name not in self._checked:
+            for name, stamp in segment.files.items():
+                check_content(self.path / SEGMENTS / segment.name / name, stamp)
+            self._checked.add(segment.name)
+        return self._opened(segment)
+
+    def _read_places(self) -> None:
         for segment in self._manifest.segments:
-            images = open_segment(self.path / SEGMENTS / segment.name, segment).images
-            self._known.update(zip(images["image_id"], images["fingerprint"], strict=True))
+            self._read_places_of(segment)
+
+    def _read_places_of(self, segment: Segment) -> None:
+        part = self._opened(segment)
+        names = ("image_id", "n_regions", "fingerprint", "n_bytes", "modified", "copies")
+        images = part.image_frame().select(names)
+        for row, values in zip(part.live.tolist(), images.iter_rows(), strict=True):
+            image_id, n_regions, fingerprint, n_bytes, modified, copies = values
+            file = KnownFile(fingerprint, n_bytes, modified, tuple(copies or ()))
+            self._places[image_id] = _Place(segment.name, row, n_regions, file)
+
+
+def _place(segment: str, number: int, row: IndexedImage) -> _Place:
+    facts = row.ref.facts
+    file = KnownFile(row.ref.fingerprint, facts.n_bytes, facts.modified, row.copies)
+    return _Place(segment, number, len(row.regions), file)
 
 
 def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
@@ -188,35 +321,28 @@ def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
         yield group
 
 
-def _lock(path: Path) -> IO[str] | None:
-    """Return a file whose lock ends with it or with this process; None where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    file = (path / LOCK_NAME).open("a", encoding="utf-8")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.close()
-        message = f"another process is writing to {str(path)!r}: wait for it to end"
-        raise ConfigError(message) from None
-    except OSError as error:
-        LOG.warning("no lock on %s: %s", path, error)
-    return file
-
-
 def _relative(root: Path, index: Path) -> str:
-    """Return `root` seen from the index, or as it is where no relative path leads there."""
-    with contextlib.suppress(ValueError):
+    """Return `root` seen from the index; empty where no relative path leads there."""
+    with contextlib.suppress(ValueError):  # another drive of Windows
         return Path(os.path.relpath(root.resolve(), index.resolve())).as_posix()
-    return root.resolve().as_posix()
+    return ""
+
+
+def _require_made_by(path: Path, manifest: Manifest, made_by: Mapping[str, Any]) -> None:
+    """Raise unless the index was made by the same models and options."""
+    changed = differences(manifest.made_by, made_by)
+    if changed:
+        message = (
+            f"the index at {str(path)!r} was made otherwise ({'; '.join(changed)}): "
+            "build with the same options, or into another folder"
+        )
+        raise IndexMismatchError(message)
 
 
 def _require_free(path: Path) -> None:
     """Raise unless `path` is new, empty, or an index that was cut off at birth."""
     if path.is_dir():
-        ours = {SEGMENTS, LOCK_NAME, f"{MANIFEST_NAME}.tmp"}
+        ours = {SEGMENTS, LOCK_NAME, OWNER_NAME, f"{MANIFEST_NAME}.tmp"}
         if {item.name for item in path.iterdir()} <= ours:
             return
     elif not path.exists():

@@ -28,7 +28,7 @@ _OPEN = r"[\[(\"'>{]\s*+"
 _CLOSE = r"(?=\s*+,?+\s*+[\])}\"'<])"
 _FOUR = re.compile(rf"{_OPEN}{_NUMBER}{_GAP}{_NUMBER}{_TURN}{_NUMBER}{_GAP}{_NUMBER}{_CLOSE}")
 _PAIR = rf"[\[(]\s*+{_BARE}{_GAP}{_BARE}\s*+[\])]"
-_PATH = re.compile(rf"(?:{_PAIR}\s*+,\s*+){{2,}}+{_PAIR}")
+_PATH = re.compile(rf"{_PAIR}(?:\s*+,\s*+{_PAIR}){{2,}}+")
 """Three or more points in a row: a polygon, not boxes."""
 _NAMED = re.compile(
     r"(?:[\"']?(?:bbox_2d|bbox|box_2d|boxes|box|bounding_box|bounding box|coordinates)[\"']?"

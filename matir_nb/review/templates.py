@@ -14,6 +14,7 @@ from matir_nb.engine import Cancel, Engine
 from matir_nb.errors import ConfigError, nearest, unknown
 from matir_nb.exports.frames import write_frame
 from matir_nb.hit_table import HIT_SCHEMA
+from matir_nb.index.where import Where
 from matir_nb.printing import html_table, number, printable, table
 from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
@@ -189,13 +190,14 @@ def _printed(value: object) -> str:
     return printable(str(value))
 
 
-def search_template(
+def search_template(  # noqa: PLR0913 - the options of a search, by name
     engine: Engine,
     template: str,
     *,
     k: int = 12,
     judge: Any = None,
     n_judged: int | None = None,
+    where: Where | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     **lists: Iterable[str],
@@ -210,6 +212,7 @@ def search_template(
         k: hits per query.
         judge: as `Engine.search` takes it.
         n_judged: candidates per query that the judge sees; None = the preset's number.
+        where: as `Engine.search` takes it.
         progress: called with (queries done, queries to do).
         cancel: asked within and between queries.
         lists: for every name in braces the values that it takes.
@@ -223,10 +226,11 @@ def search_template(
     queries = [asked.filled(dict(zip(asked.names, one, strict=True))) for one in fillings]
     done: dict[str, SearchResult] = {}
     to_do = list(dict.fromkeys(queries))
-    options = {"k": k, "judge": judge, "n_judged": n_judged, "cancel": cancel}
+    found_all = engine.searches(
+        to_do, k=k, judge=judge, n_judged=n_judged, where=where, cancel=cancel
+    )
     try:
-        for query in to_do:
-            found = engine.search(query, **options)
+        for query, found in zip(to_do, found_all, strict=True):
             if cancel is not None and cancel():
                 break
             done[query] = found

@@ -249,4 +249,5 @@ def _hit(rank: int, item: Scored, found: Found, index: Index) -> Hit:
         align_iou=found.align_iou,
         box_xyxy=found.box_xyxy,
         mask=found.mask,
+        copies=index.copies_of(item.candidate.image_id),
     )

@@ -1,17 +1,23 @@
 """Stage 1: rank every image of the index by its regions and by itself.
 
-Exact, over all stored vectors; a few array operations, no Python object per region. This module
-knows no judge and reads no pixels.
+Exact; a few array operations, no Python object per region. `retrieve` finds the best images by
+the certified search of `matir_nb.index.certified`; `scan` scores all of them, for explanations.
+Both give the same scores. This module knows no judge and reads no pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.config import RetrieveConfig
+from matir_nb.index.approximate.opened import Approximate
+from matir_nb.index.certified import Best, best_among, search
 from matir_nb.index.store import Index
-from matir_nb.index.vectors import best_per_image, top_k
+from matir_nb.index.vectors import fuse, top_k
+from matir_nb.index.vectors import scan as cosines
 from matir_nb.models.base import RegionEncoder
 from matir_nb.types import Candidate, FloatArray
 
@@ -22,97 +28,181 @@ class Retrieval:
 
     Attributes:
         candidates: the best images, best first.
-        stage1_scores: (n_images,) float64, of every image of the index, by its row.
+        stage1_scores: (n_images,) of every image of the index, by its row; of images that are no
+            candidates as the int8 codes say, and -inf where a filter left the image out, or an
+            approximate index did not propose it.
     """
 
     candidates: tuple[Candidate, ...]
-    stage1_scores: NDArray[np.float64]
+    stage1_scores: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Scan:
-    """The cosines of one query with all that an index holds.
+    """The exact scores of all images of an index for one query.
 
     Attributes:
         index: what was scanned.
         config: weighs the cosines.
-        region_scores: (n_regions,) float32.
-        whole_image_scores: (n_images,) float32, by row.
-        stage1_scores: (n_images,) float64, fused, by row.
+        text: (d,) float32 vector of the query.
+        keep: (n_images,) images that may be found; None = all.
     """
 
     index: Index
     config: RetrieveConfig
-    region_scores: FloatArray
-    whole_image_scores: FloatArray
-    stage1_scores: NDArray[np.float64]
+    text: FloatArray
+    keep: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def whole_image_scores(self) -> FloatArray:
+        """(n_images,) float32 cosines with the whole images, by row."""
+        scores: FloatArray = self.index.whole_image_scores(self.text[None])[0]
+        return scores
+
+    @cached_property
+    def stage1_scores(self) -> NDArray[np.float64]:
+        """(n_images,) float64, fused, by row; -inf where a filter leaves the image out."""
+        best = self.index.best_region_scores(self.text[None])[0]
+        scores = fuse(best, self.whole_image_scores, self.config)
+        return scores if self.keep is None else np.where(self.keep, scores, -np.inf)
 
     def order(self, n_images: int) -> NDArray[np.int64]:
         """Return the rows of the `n_images` best, best first; equal scores by image id."""
-        return top_k(self.stage1_scores, n_images, self.index.id_ranks)
+        rows = top_k(self.stage1_scores, n_images, self.index.id_ranks)
+        return rows if self.keep is None else rows[self.keep[rows]]
+
+    def region_scores(self, image_id: str) -> FloatArray:
+        """Return (n,) float32 exact cosines with the regions of an image."""
+        return _cosines(self.text, self.index.region_vectors_of(image_id))
 
     def candidate(self, row: int, stage1_rank: int) -> Candidate:
         """Return the image of a row, which has that place in the order."""
-        first, end = self.index.region_offsets[row : row + 2]
-        ids, kept = best_regions(self.region_scores[first:end], self.config.m_regions)
-        return Candidate(
-            image_id=self.index.image_ids[row],
-            stage1_rank=stage1_rank,
-            stage1_score=float(self.stage1_scores[row]),
-            best_region_score=float(kept[0]) if len(kept) else None,
-            whole_image_score=float(self.whole_image_scores[row]),
-            region_ids=ids,
-            region_scores=kept,
-        )
+        score = float(self.stage1_scores[row])
+        return candidate(self.index, self.text, row, stage1_rank, score, self.config)
 
 
 def retrieve(
-    query: str, index: Index, encoder: RegionEncoder, *, n_images: int, config: RetrieveConfig
+    query: str,
+    index: Index,
+    encoder: RegionEncoder,
+    *,
+    n_images: int,
+    config: RetrieveConfig,
+    keep: NDArray[np.bool_] | None = None,
 ) -> Retrieval:
     """Score every image for `query` and describe the `n_images` best, best first.
 
     Equal scores are ordered by image id. An index with fewer images gives them all.
 
-    Raises:
-        QueryError: the query is longer than the encoder reads.
-    """
-    found = scan(query, index, encoder, config=config)
-    rows = found.order(n_images).tolist()
-    candidates = tuple(found.candidate(row, place + 1) for place, row in enumerate(rows))
-    return Retrieval(candidates, found.stage1_scores)
-
-
-def scan(query: str, index: Index, encoder: RegionEncoder, *, config: RetrieveConfig) -> Scan:
-    """Score every region and every image of `index` for `query`.
+    Args:
+        query: words.
+        index: what is searched.
+        encoder: the one that made it.
+        n_images: candidates wanted.
+        config: of this stage.
+        keep: (index.n_images,) images that may be found; None = all.
 
     Raises:
         QueryError: the query is longer than the encoder reads.
     """
-    text = encoder.embed_texts([query])
-    regions = index.region_scores(text)[0]
-    whole = index.image_scores(text)[0]
-    best = best_per_image(regions[None], index.region_offsets)[0]
-    return Scan(index, config, regions, whole, fuse(best, whole, config))
+    return retrieve_all([query], index, encoder, n_images=n_images, config=config, keep=keep)[0]
 
 
-def fuse(
-    best_region: FloatArray, whole_image: FloatArray, config: RetrieveConfig
-) -> NDArray[np.float64]:
-    """Return region_weight * best_region + image_weight * whole_image, in double precision.
+def retrieve_all(
+    queries: Sequence[str],
+    index: Index,
+    encoder: RegionEncoder,
+    *,
+    n_images: int,
+    config: RetrieveConfig,
+    keep: NDArray[np.bool_] | None = None,
+    approximate: Approximate | None = None,
+) -> list[Retrieval]:
+    """Return what `retrieve` gives for each query; the queries share the pass over the index.
 
-    Single precision would be off by about 1e-7, which an encoder's scale turns into 1e-5 of
-    log-odds: too much for scores that are to be the sum of their parts.
-    An image without regions (best_region = -inf) is its own only region.
+    Args:
+        queries: words each.
+        index: as for `retrieve`; so are all others.
+        encoder: as for `retrieve`.
+        n_images: as for `retrieve`.
+        config: as for `retrieve`.
+        keep: as for `retrieve`.
+        approximate: proposes images, which are then scored exactly; where it has none to propose,
+            and without it, all images are looked at.
 
-    >>> config = RetrieveConfig(region_weight=0.75, image_weight=0.25)
-    >>> best, whole = np.array([1, -np.inf], np.float32), np.array([0, 0.5], np.float32)
-    >>> fuse(best, whole, config).tolist()
-    [0.75, 0.5]
+    Raises:
+        QueryError: a query is longer than the encoder reads.
     """
-    wide = whole_image.astype(np.float64)
-    region_term = np.where(np.isneginf(best_region), wide, best_region)
-    fused: NDArray[np.float64] = config.region_weight * region_term + config.image_weight * wide
-    return fused
+    texts = encoder.embed_texts(list(queries))
+    proposed = None if approximate is None else approximate.images(texts, n_images, allowed=keep)
+    if proposed is None:
+        found = search(index, texts, k=n_images, config=config, keep=keep)
+    else:
+        pairs = zip(texts, proposed.images, strict=True)
+        found = [best_among(index, t, rows, k=n_images, config=config) for t, rows in pairs]
+    return [_described(index, text, best, config) for text, best in zip(texts, found, strict=True)]
+
+
+def scan(
+    query: str,
+    index: Index,
+    encoder: RegionEncoder,
+    *,
+    config: RetrieveConfig,
+    keep: NDArray[np.bool_] | None = None,
+) -> Scan:
+    """Return the exact scores of every image of `index` for `query`, computed when asked for.
+
+    Raises:
+        QueryError: the query is longer than the encoder reads.
+    """
+    return Scan(index, config, encoder.embed_texts([query])[0], keep)
+
+
+def candidate(
+    index: Index,
+    text: FloatArray,
+    row: int,
+    stage1_rank: int,
+    stage1_score: float,
+    config: RetrieveConfig,
+) -> Candidate:
+    """Return the image of a row as stage 1 sees it.
+
+    Args:
+        index: where it is.
+        text: (d,) float32 vector of the query.
+        row: of the image.
+        stage1_rank: its place among all images.
+        stage1_score: its fused score.
+        config: of this stage.
+    """
+    image_id = index.ids_of([row])[0]
+    scores = _cosines(text, index.region_vectors_of(image_id))
+    ids, kept = best_regions(scores, config.m_regions)
+    return Candidate(
+        image_id=image_id,
+        stage1_rank=stage1_rank,
+        stage1_score=stage1_score,
+        best_region_score=float(kept[0]) if len(kept) else None,
+        whole_image_score=float(_cosines(text, index.image_vector_of(image_id)[None])[0]),
+        region_ids=ids,
+        region_scores=kept,
+    )
+
+
+def _described(index: Index, text: FloatArray, best: Best, config: RetrieveConfig) -> Retrieval:
+    pairs = zip(best.rows.tolist(), best.scores.tolist(), strict=True)
+    candidates = tuple(
+        candidate(index, text, row, place + 1, score, config)
+        for place, (row, score) in enumerate(pairs)
+    )
+    return Retrieval(candidates, best.estimates)
+
+
+def _cosines(text: FloatArray, vectors: FloatArray) -> FloatArray:
+    found: FloatArray = cosines(text[None], vectors)[0]
+    return found
 
 
 def best_regions(scores: FloatArray, m: int) -> tuple[tuple[int, ...], FloatArray]:

@@ -48,6 +48,9 @@ class SearchBox(ResultView):
     n_judged = Int(
         None, allow_none=True, min=0, help="Candidates that the judge sees; None = the preset's."
     ).tag(sync=True)
+    where = Unicode(
+        "", help="Which images are searched at all, as in `Engine.search`, in SQL; empty = all."
+    )
     history = List(Dict(), help="Earlier searches, newest first: query, n_hits, seconds.").tag(
         sync=True
     )
@@ -85,20 +88,20 @@ class SearchBox(ResultView):
 
         Args:
             query: words; None = those in the field.
-            options: index, judge, k or n_judged; what is left out stays as it is in the box.
+            options: index, judge, k, n_judged or where; what is left out stays as it is in the box.
 
         Raises:
             MatirError: the search is not possible, or a newer one took its place.
         """
-        allowed = ("index", "judge", "k", "n_judged")
+        sent = ("index", "judge", "k", "n_judged")
         for name in options:
-            if name not in allowed:
-                message = f"unknown option {name!r} of search: {nearest(name, allowed)}"
+            if name not in (*sent, "where"):
+                message = f"unknown option {name!r} of search: {nearest(name, (*sent, 'where'))}"
                 raise ConfigError(message)
         if query is not None:
             options["query"] = query
         self._assign(options)
-        fields = {name: getattr(self, name) for name in ("query", *allowed)}
+        fields = {name: getattr(self, name) for name in ("query", *sent)}
         found = self._open_requests().call("search", **fields)
         return self._just_shown(found["result"])
 
@@ -139,6 +142,7 @@ class SearchBox(ResultView):
             cancel=job.is_cancelled,
             progress=lambda done, total: job.report("judge", done, total),
             **_judging(request["judge"]),
+            where=self.where or None,
         )
         self._show(result, job, perf_counter() - started)
         is_cut = was_cut_short(result)

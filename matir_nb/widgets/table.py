@@ -93,7 +93,14 @@ def _columns(hits: Sequence[Hit]) -> JSON:
         "abstained": [int(abstained(hit)) for hit in hits],
         "null_percentile": [_whole_percent(hit.null_percentile) for hit in hits],
         "above_cut": [None if hit.above_cut is None else int(hit.above_cut) for hit in hits],
+        **_copies(hits),
     }
+
+
+def _copies(hits: Sequence[Hit]) -> JSON:
+    """Return the copies by row, of hits that have some: few do, and a saved notebook is small."""
+    found = {str(row): list(hit.copies) for row, hit in enumerate(hits) if hit.copies}
+    return {"copies": found} if found else {}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

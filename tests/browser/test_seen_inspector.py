@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from itertools import pairwise
 from threading import Event
 
@@ -41,6 +42,16 @@ def root(show, inspector):
     # without a source an image is complete, too
     expect(root.locator(".matir-lens img")).not_to_have_js_property("naturalWidth", 0)
     return root
+
+
+def test_it_names_other_files_of_the_same_bytes(bridge, show, result, hit):
+    copies = ("b/<i>2</i>.png", "c/3.png")
+    known = [replace(one, copies=copies) if one is hit else one for one in result.hits]
+    root = show(Inspector(replace(result, hits=tuple(known)), hit.rank))
+    line = root.locator(".matir-copies")
+    expect(line).to_have_text("also as: b/<i>2</i>.png, c/3.png")
+    root.get_by_role("button", name=re.compile("Next hit|Previous hit")).last.click()
+    expect(line).to_be_hidden()
 
 
 def test_it_names_the_hit_and_its_way_through_the_stages(root, hit):

@@ -175,14 +175,15 @@ def test_a_list_that_is_no_text_is_said(tmp_path):
 
 
 def test_ctrl_c_keeps_and_says_what_is_done(told, monkeypatch, tmp_path):
-    search = Engine.search
+    searches = Engine.searches
 
-    def interrupted(self, query, **options):
-        if "blue" in query:
-            raise KeyboardInterrupt
-        return search(self, query, **options)
+    def interrupted(self, queries, **options):
+        for query, found in zip(queries, searches(self, queries, **options), strict=True):
+            if "blue" in query:
+                raise KeyboardInterrupt
+            yield found
 
-    monkeypatch.setattr(Engine, "search", interrupted)
+    monkeypatch.setattr(Engine, "searches", interrupted)
     file = tmp_path / "grid.parquet"
     code, _, err = told("search", TEMPLATE, *WITH, "-k", 1, "-o", file)
     assert code == 0

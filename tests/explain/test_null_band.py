@@ -10,9 +10,10 @@ from matir_nb.config import RetrieveConfig
 from matir_nb.explain import null_band
 from matir_nb.explain.neutral import bank, content_words, unrelated
 from matir_nb.explain.null_band import NullBand, percentile, quantiles, stored_vectors
+from matir_nb.index.vectors import fuse
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
-from matir_nb.stages.retrieve import fuse, retrieve
+from matir_nb.stages.retrieve import retrieve
 
 N = 25
 WEIGHTS = RetrieveConfig(region_weight=0.75, image_weight=0.25)

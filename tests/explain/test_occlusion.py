@@ -21,8 +21,8 @@ from matir_nb.explain.occlusion import (
 from matir_nb.explain.without_region import ImageScan, blank, judgement_of_image
 from matir_nb.geometry.masks import decode, encode
 from matir_nb.index.build import build
+from matir_nb.index.vectors import fuse
 from matir_nb.opening import open_engine
-from matir_nb.stages.retrieve import fuse
 from matir_nb.types import Judgement
 
 N = 12

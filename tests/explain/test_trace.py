@@ -61,8 +61,8 @@ def gallery(tmp_path_factory):
     """Return an index of scenes and of two pictures without regions, and its encoder."""
     folder = tmp_path_factory.mktemp("trace")
     scenes = scene_gallery(folder / "scenes" / "sub", N - 2)
-    for name in ("empty.png", "void.png"):
-        Image.new("RGB", (40, 30), "grey").save(folder / "scenes" / name)
+    for name, height in (("empty.png", 30), ("void.png", 31)):
+        Image.new("RGB", (40, height), "grey").save(folder / "scenes" / name)
     masks, encoder = OracleMaskSource(scenes), OracleEncoder(scenes)
     build(folder / "scenes", folder / "i.matir", masks=masks, encoder=encoder)
     return folder / "i.matir", encoder

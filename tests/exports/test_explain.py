@@ -60,6 +60,12 @@ def result_of(*hits, config=CONFIG, source=None):
     return SearchResult("red", hits, provenance, source=source)
 
 
+def test_other_files_of_the_same_bytes_are_named():
+    known = replace(HIT, copies=("b.png", "c\x1b.png"))
+    assert hit_text(result_of(known), 1).splitlines()[1] == r"also as: b.png, c\x1b.png"
+    assert "also as" not in hit_text(result_of(HIT), 1)
+
+
 def test_every_number_is_there_and_the_terms_add_up():
     text = hit_text(result_of(HIT, source=Shown(3)), 1)
     assert "rank: stage 1 4 → judge 1 → final 1 (up 3)" in text

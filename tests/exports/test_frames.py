@@ -40,6 +40,13 @@ def test_an_empty_table_keeps_its_columns():
     assert json.loads(frame_text(FRAME.clear(), "json")) == []
 
 
+def test_a_list_is_json_in_csv_and_a_list_elsewhere():
+    frame = pl.DataFrame({"copies": [["a, b", 'c"'], [], None]})
+    lines = frame_text(frame, "csv").splitlines()
+    assert lines == ["copies", r'"[""a, b"", ""c\""""]"', "[]", ""]
+    assert json.loads(frame_text(frame, "json"))[0] == {"copies": ["a, b", 'c"']}
+
+
 def test_every_ending(tmp_path):
     assert pl.read_parquet(write_frame(FRAME, tmp_path / "t.parquet")).equals(FRAME)
     assert pl.read_csv(write_frame(FRAME, tmp_path / "t.CSV")).equals(flat(FRAME))

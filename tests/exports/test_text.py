@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from dataclasses import fields
 
 import polars as pl
@@ -25,6 +26,19 @@ def test_marks_are_the_tables_last_column_when_there_are_any():
     assert lines[0].endswith("-")
     assert lines[1].endswith("not relevant")
     assert "mark" not in to_table(results_of(2), marks={})
+
+
+def test_files_of_the_same_bytes_stand_beside_their_image():
+    several = result(hit(copies=("b/2.png", "c/3.png")), hit(2, copies=("\x1b.png",)), hit(3))
+    _, _, *lines = to_table(several).splitlines()
+    assert [re.split("  +", line.strip())[1] for line in lines] == [
+        "image-1.png = b/2.png, ...",
+        r"image-2.png = \x1b.png",
+        "image-3.png",
+    ]
+    rows = list(csv.DictReader(io.StringIO(to_csv(several))))
+    assert [json.loads(row["copies"]) for row in rows] == [["b/2.png", "c/3.png"], ["\x1b.png"], []]
+    assert json.loads(to_json(several))["hits"][0]["copies"] == ["b/2.png", "c/3.png"]
 
 
 def test_names_answers_and_marks_cannot_move_the_cursor():

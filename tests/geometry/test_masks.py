@@ -168,15 +168,6 @@ def test_a_mask_scaled_to_its_own_size_is_unchanged(mask):
     assert masks.scale(rle, *mask.shape) is rle
 
 
-def test_an_interrupt_that_numpy_swallows_stays_an_interrupt(monkeypatch):
-    def interrupted(_):
-        raise TypeError("__array__() got an unexpected keyword argument 'copy'")
-
-    monkeypatch.setattr(coco, "decode", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        masks.decode(masks.encode(disc()))
-
-
 def test_a_line_one_pixel_wide_survives_scaling():
     line = np.zeros((300, 300), bool)
     line[151] = True

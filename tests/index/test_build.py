@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import weakref
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,15 @@ from matir_nb.errors import (
 from matir_nb.geometry.masks import decode
 from matir_nb.images import ImageLimits, SkippedImage
 from matir_nb.index import build as build_module
-from matir_nb.index import writer
+from matir_nb.index import rows, update, writer
 from matir_nb.index.build import build
+from matir_nb.index.folder import Folder
 from matir_nb.index.store import Index
+from matir_nb.index.verify import verify
 from matir_nb.models import batches
 from matir_nb.models.registry import WEIGHTS
 from matir_nb.presets import PRESETS
+from matir_nb.types import FileFacts
 
 N = 12
 
@@ -45,8 +50,8 @@ def gallery(tmp_path_factory):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(build_module, "MODEL_IMAGES", 2)
-    monkeypatch.setattr(build_module, "SEGMENT_IMAGES", 4)
+    monkeypatch.setattr(rows, "MODEL_IMAGES", 2)
+    monkeypatch.setattr(update, "SEGMENT_IMAGES", 4)
 
 
 def models(scenes, **changes):
@@ -60,9 +65,10 @@ def content(index: Index) -> dict[str, tuple]:
             index.ref_of(image_id).fingerprint,
             index.regions_of(image_id).masks,
             index.region_vectors_of(image_id).tobytes(),
-            index.image_scores(np.eye(index.dim, dtype=np.float32))[:, row].tobytes(),
+            index.image_vector_of(image_id).tobytes(),
+            index.copies_of(image_id),
         )
-        for row, image_id in enumerate(index.image_ids)
+        for image_id in index.image_ids
     }
 
 
@@ -82,7 +88,7 @@ def test_every_object_becomes_a_region(gallery, tmp_path):
         regions = index.regions_of(f"{scene.scene_id}.png")
         areas = [scene.visible_mask(i).sum() for i in range(len(scene.objects))]
         assert regions.areas.tolist() == areas
-    index.verify()
+    assert verify(index.path).is_sound
 
 
 def test_the_manifest_says_what_made_it(gallery, tmp_path):
@@ -252,7 +258,7 @@ def test_one_image_too_large_for_the_models_costs_itself(gallery, tmp_path, monk
     shutil.copytree(folder, work)
     Image.new("RGB", (600, 500)).save(work / "huge.png")
     most = max(scene.labels.size for scene in scenes)
-    monkeypatch.setattr(build_module, "MODEL_PIXELS", most)
+    monkeypatch.setattr(rows, "MODEL_PIXELS", most)
     report = build(work, tmp_path / "i.matir", **models(scenes, masks=Hungry(scenes, most)))
     reason = "600 x 500 pixels: the models need more memory for it than there is"
     assert report.skipped == (SkippedImage("huge.png", reason),)
@@ -347,6 +353,275 @@ def test_new_changed_and_removed_files_are_followed(gallery, tmp_path):
     assert content(index) == content(fresh(work, tmp_path / "fresh.matir", scenes))
 
 
+def test_the_report_says_what_changed(gallery, tmp_path):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work", ignore=lambda _, names: sorted(names)[6:])
+    names = [f"{scene.scene_id}.png" for scene in scenes]
+    first = build(work, tmp_path / "i.matir", **models(scenes))
+    assert counts(first) == {"added": 6}
+    (work / names[0]).unlink()
+    shutil.copy(folder / names[8], work / names[1])
+    (work / names[2]).rename(work / "moved.png")
+    shutil.copy(work / names[3], work / "a copy.png")
+    shutil.copy(work / names[4], work / "z copy.png")
+    shutil.copy(folder / names[9], work / names[9])
+    source = OracleMaskSource(scenes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "MODEL_IMAGES", 1)
+        second = build(work, tmp_path / "i.matir", **models(scenes, masks=source))
+    wanted = {"added": 1, "changed": 1, "moved": 2, "unchanged": 2, "dropped": 1, "copies": 2}
+    assert counts(second) == wanted
+    assert source.n_calls == 2
+    index = Index.open(tmp_path / "i.matir")
+    assert index.copies_of("a copy.png") == (names[3],)
+    assert index.copies_of(names[4]) == ("z copy.png",)
+    assert not index.has_image(names[3])
+    assert content(index) == content(fresh(work, tmp_path / "fresh.matir", scenes))
+
+
+def counts(report):
+    names = ("added", "changed", "moved", "unchanged", "dropped", "copies")
+    found = {name: getattr(report, f"n_{name}") for name in names}
+    return {name: n for name, n in found.items() if n}
+
+
+def bytes_of(index_folder):
+    """Return the bytes of every file of a segment."""
+    files = sorted((index_folder / "segments").rglob("*.*"))
+    return {file.relative_to(index_folder): file.read_bytes() for file in files}
+
+
+def settle(folder, seconds=10):
+    """Let all files of a folder be written `seconds` ago."""
+    then = time.time() - seconds
+    for file in folder.rglob("*"):
+        os.utime(file, (then, then))
+
+
+def test_what_did_not_change_is_not_touched_and_not_read(gallery, tmp_path, monkeypatch):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    settle(work)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    before = bytes_of(tmp_path / "i.matir")
+    monkeypatch.setattr(Folder, "digest_of", lambda _, image_id: pytest.fail(image_id))
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert counts(report) == {"unchanged": N}
+    assert bytes_of(tmp_path / "i.matir") == before
+
+
+def test_a_touched_file_gets_its_time_without_models(gallery, tmp_path):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    settle(work)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    name = f"{scenes[0].scene_id}.png"
+    os.utime(work / name, (1_000_000_000, 1_000_000_000))
+    source = OracleMaskSource(scenes)
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=source))
+    assert (counts(report), source.n_calls) == ({"unchanged": N}, 0)
+    modified = Index.open(tmp_path / "i.matir").ref_of(name).facts.modified
+    assert modified == datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)
+
+
+def test_a_change_that_left_size_and_time_is_found_when_asked_for(gallery, tmp_path):
+    _, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    one, other = (Image.new("RGB", (8, 8), colour) for colour in ("red", "lime"))
+    one.save(work / "a.bmp")
+    settle(work)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    times = (work / "a.bmp").stat()
+    other.save(work / "a.bmp")
+    os.utime(work / "a.bmp", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert counts(build(work, tmp_path / "i.matir", **models(scenes))) == {"unchanged": 1}
+    report = build(work, tmp_path / "i.matir", rehash=True, **models(scenes))
+    assert counts(report) == {"changed": 1}
+
+
+def test_what_an_older_index_did_not_ask_its_files_is_read_without_models(
+    gallery, tmp_path, monkeypatch
+):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    monkeypatch.setattr(update.Update, "_ref", lambda _, ref, _id: replace(ref, facts=FileFacts()))
+    build(work, tmp_path / "i.matir", **models(scenes))
+    monkeypatch.undo()
+    index = Index.open(tmp_path / "i.matir")
+    assert {index.ref_of(name).facts for name in index.image_ids} == {FileFacts()}
+    source = OracleMaskSource(scenes)
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=source))
+    assert (counts(report), source.n_calls) == ({"unchanged": N}, 0)
+    index = Index.open(tmp_path / "i.matir")
+    for name in index.image_ids:
+        facts = index.ref_of(name).facts
+        assert (facts.format, facts.n_bytes) == ("PNG", (work / name).stat().st_size)
+
+
+def test_files_that_change_places_keep_their_rows(gallery, tmp_path):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    build(work, tmp_path / "i.matir", **models(scenes))
+    a, b, c = (work / f"{scene.scene_id}.png" for scene in scenes[:3])
+    a.rename(work / "aside")
+    b.rename(a)
+    c.rename(b)
+    (work / "aside").rename(c)
+    source = OracleMaskSource(scenes)
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=source))
+    assert counts(report) == {"moved": 3, "unchanged": N - 3}
+    assert source.n_calls == 0
+    index = Index.open(tmp_path / "i.matir")
+    assert content(index) == content(fresh(work, tmp_path / "fresh.matir", scenes))
+
+
+def test_of_copies_that_cannot_all_be_read_the_first_that_can_is_indexed(gallery, tmp_path):
+    _, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (work / name).write_bytes(b"no picture")
+    Image.fromarray(scenes[0].image).save(work / "c.png")
+    shutil.copy(work / "c.png", work / "d.png")
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert [item.image_id for item in report.skipped] == ["a.jpg", "b.jpg"]
+    assert counts(report) == {"added": 1, "copies": 1}
+    assert Index.open(tmp_path / "i.matir").copies_of("c.png") == ("d.png",)
+
+
+def test_what_the_models_refuse_they_refuse_in_every_copy(gallery, tmp_path):
+    _, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    for name, scene in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
+        Image.fromarray(scenes[scene].image).save(work / name)
+    masks = Refusing(scenes)
+    masks.takes = scenes[1:2]
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert [item.image_id for item in report.skipped] == ["a.png", "b.png"]
+    assert counts(report) == {"added": 1}
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_copy(gallery, tmp_path, monkeypatch):
+    folder, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    names = [f"{scene.scene_id}.png" for scene in scenes]
+    for name in ("a.png", "b.png"):
+        shutil.copy(folder / names[0], work / name)
+    hashed = Folder.digest_of
+
+    def digest_of(self, image_id):
+        digest = hashed(self, image_id)
+        if image_id == "b.png":
+            shutil.copy(folder / names[1], work / "a.png")
+        return digest
+
+    monkeypatch.setattr(Folder, "digest_of", digest_of)
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert counts(report) == {"added": 2}
+    monkeypatch.undo()
+    index = Index.open(tmp_path / "i.matir")
+    assert content(index) == content(fresh(work, tmp_path / "fresh.matir", scenes))
+
+
+@pytest.mark.parametrize("when", ["hashed", "decoded"])
+def test_a_file_that_vanishes_meanwhile_is_reported(gallery, tmp_path, monkeypatch, when):
+    folder, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        shutil.copy(folder / f"{scenes[0].scene_id}.png", work / name)
+    hashed = Folder.digest_of
+
+    def digest_of(self, image_id):
+        if when == "hashed":
+            (work / "a.png").unlink(missing_ok=True)
+        digest = hashed(self, image_id)
+        if image_id == "c.png":
+            (work / "a.png").unlink(missing_ok=True)
+        return digest
+
+    monkeypatch.setattr(Folder, "digest_of", digest_of)
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert report.skipped == (SkippedImage("a.png", "the file is gone"),)
+    assert counts(report) == {"added": 1, "copies": 1}
+    assert Index.open(tmp_path / "i.matir").copies_of("b.png") == ("c.png",)
+
+
+def test_images_in_a_folder_that_cannot_be_listed_stay(gallery, tmp_path, monkeypatch):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work" / "sub").parent
+    shutil.copy(folder / f"{scenes[0].scene_id}.png", work / "z.png")
+    (work / "gone.png").write_bytes((work / "z.png").read_bytes())
+    build(work, tmp_path / "i.matir", **models(scenes))
+    (work / "gone.png").unlink()
+    listed = Path.iterdir
+
+    def iterdir(self):
+        if self.name == "sub":
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert [item.image_id for item in report.skipped] == ["sub"]
+    assert report.n_images >= N
+    assert report.n_dropped == 0
+
+
+def test_masks_by_name_make_every_name_an_image(gallery, tmp_path):
+    folder, scenes = gallery
+    work = tmp_path / "work"
+    work.mkdir()
+    name = f"{scenes[2].scene_id}.png"
+    for own in (name, "copy.png", "moves.png"):
+        shutil.copy(folder / name, work / own)
+    masks = coco_file(tmp_path / "masks.json", scenes[2], name)
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert (counts(report), report.n_regions) == ({"added": 3}, 1)
+    (work / "moves.png").rename(work / "moved.png")
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=masks))
+    assert counts(report) == {"added": 1, "unchanged": 2, "dropped": 1}
+
+
+def test_images_whose_file_is_gone_can_be_kept(gallery, tmp_path):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    build(work, tmp_path / "i.matir", **models(scenes))
+    (work / f"{scenes[0].scene_id}.png").unlink()
+    report = build(work, tmp_path / "i.matir", keep_gone=True, **models(scenes))
+    assert (counts(report), report.n_images) == ({"unchanged": N}, N)
+
+
+def test_ctrl_c_between_rewrites_loses_nothing(gallery, tmp_path, monkeypatch):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    build(work, tmp_path / "i.matir", **models(scenes))
+    for file in sorted(work.iterdir()):
+        file.rename(work / f"moved {file.name}")
+    monkeypatch.setattr(update, "REWRITTEN_IMAGES", 2)
+    real, n_calls = writer.write_segment, []
+
+    def interrupted(*args, **options):
+        n_calls.append(1)
+        if len(n_calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_segment", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(work, tmp_path / "i.matir", **models(scenes))
+    index = Index.open(tmp_path / "i.matir")
+    assert index.n_images == N
+    assert sum(name.startswith("moved") for name in index.image_ids) == 4
+    source = OracleMaskSource(scenes)
+    report = build(work, tmp_path / "i.matir", **models(scenes, masks=source))
+    assert (counts(report), source.n_calls) == ({"moved": N - 4, "unchanged": 4}, 0)
+
+
 def fresh(folder: Path, out: Path, scenes) -> Index:
     build(folder, out, **models(scenes))
     return Index.open(out)
@@ -395,7 +670,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from fakes import OracleEncoder, OracleMaskSource
-from matir_nb.index import build as module
+from matir_nb.index import build as module, rows, update
 from matir_nb.scenes.draw import draw_gallery
 
 class Killed(OracleMaskSource):
@@ -404,7 +679,7 @@ class Killed(OracleMaskSource):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().generate(images)
 
-module.MODEL_IMAGES, module.SEGMENT_IMAGES = 2, 4
+rows.MODEL_IMAGES, update.SEGMENT_IMAGES = 2, 4
 scenes = list(draw_gallery("test", int(sys.argv[3])))
 module.build(sys.argv[1], sys.argv[2], masks=Killed(scenes), encoder=OracleEncoder(scenes))
 """
@@ -420,7 +695,7 @@ def test_a_killed_build_opens_and_goes_on(gallery, tmp_path):
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False)
     assert done.returncode == -signal.SIGKILL
     index = Index.open(out)
-    index.verify()
+    assert verify(index.path).is_sound
     assert index.image_ids == tuple(f"{scene.scene_id}.png" for scene in scenes[:4])
     report = build(folder, out, **models(scenes))
     assert report.n_images == N

@@ -40,8 +40,17 @@ def test_the_options_and_the_words_of_a_calibration():
 def written(folder, change):
     Calibrations(folder).put(ONE)
     document = json.loads((folder / FILE_NAME).read_text())
+    del document["checksum"]  # as before there was one
     change(document)
     (folder / FILE_NAME).write_text(json.dumps(document))
+
+
+def test_an_altered_number_is_found(tmp_path):
+    Calibrations(tmp_path).put(ONE)
+    file = tmp_path / FILE_NAME
+    file.write_text(file.read_text().replace("0.5", "0.6"))
+    with pytest.raises(ConfigError, match="cannot be read .its checksum is wrong"):
+        Calibrations(tmp_path).all()
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,28 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from matir_nb.errors import IndexCorruptError, IndexMismatchError, IndexNotFoundError
 from matir_nb.index.manifest import (
+    BACKUP_NAME,
     FileStamp,
     Manifest,
     Segment,
     differences,
+    fingerprint_of,
     read_manifest,
-    stamp_of,
     write_manifest,
 )
 
 
 def a_manifest() -> Manifest:
-    stamp = FileStamp(3, "00ff")
+    stamp = FileStamp(3, "00ff", 7)
     return Manifest(
-        made_by={"encoder": "e@1", "dim": 4, "masks": {"points_per_side": 8}},
+        made_by={"segmenter": "s@1", "encoder": "e@1", "dim": 4, "masks": {"points_per_side": 8}},
         preset={"name": "p"},
         image_root="../photos",
-        segments=(Segment("000001", 2, 5, {"a.npy": stamp}),),
+        segments=(Segment("000001", 4, 5, {"a.npy": stamp}, dropped=(0, 2)),),
         skipped=(("bäd.jpg", "truncated"),),
     )
 
@@ -28,7 +30,9 @@ def a_manifest() -> Manifest:
 def test_what_was_written_is_read(tmp_path):
     write_manifest(tmp_path, a_manifest())
     assert read_manifest(tmp_path) == a_manifest()
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert read_manifest(tmp_path, name=BACKUP_NAME) == a_manifest()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["manifest.backup.json", "manifest.json"]
 
 
 def test_a_failed_write_leaves_the_old_manifest(tmp_path, monkeypatch):
@@ -37,9 +41,9 @@ def test_a_failed_write_leaves_the_old_manifest(tmp_path, monkeypatch):
     def no_space(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("matir_nb.index.manifest.os.fsync", no_space)
+    monkeypatch.setattr("matir_nb.index.disk.os.fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
-        write_manifest(tmp_path, Manifest({}, {}, "elsewhere"))
+        write_manifest(tmp_path, replace(a_manifest(), image_root="elsewhere"))
     assert read_manifest(tmp_path) == a_manifest()
 
 
@@ -63,13 +67,39 @@ def test_an_altered_origin_is_corrupt(tmp_path):
     document = json.loads((tmp_path / "manifest.json").read_text())
     document["made_by"]["encoder"] = "other"
     (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(IndexCorruptError, match="checksum is wrong"):
+        read_manifest(tmp_path)
+    del document["checksum"]
+    (tmp_path / "manifest.json").write_text(json.dumps(document | {"format_version": 1}))
     with pytest.raises(IndexCorruptError, match="fingerprint"):
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"name": "../x"}, "no name of a segment"),
+        ({"n_images": -1}, "no whole number"),
+        ({"n_regions": 2.5}, "no whole number"),
+        ({"dropped": [2, 1]}, "rows dropped wrongly"),
+        ({"dropped": [4]}, "rows dropped wrongly"),
+        ({"files": {"../a.npy": {"bytes": 1, "sha256": ""}}}, "no name of a file"),
+    ],
+)
+def test_a_segment_that_cannot_be_is_corrupt(tmp_path, changes, why):
+    write_manifest(tmp_path, a_manifest())
+    document = json.loads((tmp_path / "manifest.json").read_text())
+    document["segments"][0] |= changes
+    del document["checksum"]
+    document["checksum"] = fingerprint_of(document)
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(IndexCorruptError, match=why):
+        read_manifest(tmp_path)
+
+
 def test_a_newer_format_is_refused(tmp_path):
-    (tmp_path / "manifest.json").write_text('{"format_version": 2, "surprise": 1}')
-    with pytest.raises(IndexMismatchError, match=r"format version 2.*update matir_nb"):
+    (tmp_path / "manifest.json").write_text('{"format_version": 3, "surprise": 1}')
+    with pytest.raises(IndexMismatchError, match=r"format version 3.*update matir_nb"):
         read_manifest(tmp_path)
 
 
@@ -80,7 +110,7 @@ def test_differences_name_each_value():
     assert differences(old, old) == []
 
 
-def test_a_stamp_is_size_and_sha256(tmp_path):
-    (tmp_path / "abc").write_bytes(b"abc")
-    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert stamp_of(tmp_path / "abc") == FileStamp(3, digest)
+def test_a_segment_without_rows_knows_what_is_left():
+    segment = a_manifest().segments[0].without([3, 2])
+    assert segment.dropped == (0, 2, 3)
+    assert (segment.n_live, segment.n_bytes) == (1, 3)

@@ -124,6 +124,16 @@ def test_a_cell_holds_the_query(shell):
     assert len(shell.user_ns["r"]) == 2
 
 
+def test_a_filter_stands_in_quotes(matir, scenes):
+    first = min(path.name for path in (scenes[0] / "images").iterdir())
+    line = f"""search red ring --where "name = '{first}' and width > 10" -k 3"""
+    for result in (matir(line), matir(line.replace(" red ring", ""), "red ring")):
+        assert [hit.image_id for hit in result] == [first]
+        assert f"where name = '{first}' and width > 10: 1 of 12 images" in result.provenance.notices
+    with pytest.raises(ConfigError, match=r"cannot be parsed: expected an expression, found the"):
+        matir('search red ring --where "width >"')
+
+
 @pytest.mark.parametrize("line", ["search red ring -k 1;", "search red's -k 1 ;  # why"])
 def test_a_semicolon_silences_but_the_work_is_done(matir, shell, line):
     assert matir(line) is None
@@ -403,7 +413,7 @@ def test_an_interrupt_leaves_all_usable(shell, matir, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "retrieve", interrupted)
+        patch.setattr(engine, "retrieve_all", interrupted)
         with pytest.raises(Interrupted):
             matir("search blue -k 2")
         shown = shown_error(shell, "%matir search blue -k 2")

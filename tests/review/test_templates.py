@@ -124,13 +124,13 @@ def test_one_factor_is_found_by_one_word(engine):
 
 def test_the_same_query_is_searched_once(engine, monkeypatch):
     asked = []
-    search = Engine.search
+    searches = Engine.searches
 
-    def counting(self, query, **options):
-        asked.append(query)
-        return search(self, query, **options)
+    def counting(self, queries, **options):
+        asked.extend(queries)
+        return searches(self, queries, **options)
 
-    monkeypatch.setattr(Engine, "search", counting)
+    monkeypatch.setattr(Engine, "searches", counting)
     found = engine.search_template(
         "{a} {b}", k=1, a=["red", "red", "red ring"], b=["ring star", "star"]
     )
@@ -179,7 +179,7 @@ def test_options_reach_every_search(engine):
 def test_what_cannot_be_filled_searches_nothing(
     engine, monkeypatch, template, lists, error, message
 ):
-    monkeypatch.delattr(Engine, "search")
+    monkeypatch.delattr(Engine, "searches")
     with pytest.raises(error, match=message):
         engine.search_template(template, **lists)
 
@@ -188,14 +188,15 @@ def test_what_cannot_be_filled_searches_nothing(
 
 
 def test_ctrl_c_keeps_what_is_done(engine, monkeypatch):
-    search = Engine.search
+    searches = Engine.searches
 
-    def interrupted(self, query, **options):
-        if query == "blue ring":
-            raise KeyboardInterrupt
-        return search(self, query, **options)
+    def interrupted(self, queries, **options):
+        for query, found in zip(queries, searches(self, queries, **options), strict=True):
+            if query == "blue ring":
+                raise KeyboardInterrupt
+            yield found
 
-    monkeypatch.setattr(Engine, "search", interrupted)
+    monkeypatch.setattr(Engine, "searches", interrupted)
     found = engine.search_template("{c} ring", k=1, c=["red", "green", "blue", "black"])
     assert list(found.results) == [("red",), ("green",)]
     assert repr(found) == "TemplateResult('{c} ring', 2 of 4 queries (interrupted), 2 hits)"

@@ -34,6 +34,9 @@ class TwoHalves:
     def regions_of(self, _):
         return REGIONS
 
+    def copies_of(self, image_id):
+        return (f"copy of {image_id}",)
+
     def load_image(self, _):
         return np.full((8, 8, 3), 7, np.uint8)
 

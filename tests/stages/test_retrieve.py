@@ -5,8 +5,8 @@ import pytest
 
 from matir_nb.config import RetrieveConfig
 from matir_nb.geometry.masks import encode, regions_from_masks
-from matir_nb.index.segments import IndexedImage
 from matir_nb.index.store import Index
+from matir_nb.index.tables import IndexedImage
 from matir_nb.index.writer import IndexWriter
 from matir_nb.stages.retrieve import retrieve
 from matir_nb.types import ImageRef

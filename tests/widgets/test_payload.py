@@ -22,6 +22,7 @@ from matir_nb.types import MaskRLE
 from matir_nb.widgets import payload
 from matir_nb.widgets.table import result_id, table_bytes, table_document
 from matir_nb.widgets.thumbnails import Thumbnails
+from tests.exports.examples import results_of
 
 N = 12
 
@@ -72,6 +73,14 @@ def test_the_images_that_are_no_hits_are_counted(engine, query):
     assert sum(rest["final_score"]["counts"]) == N - 3
     low, high = rest["stage1_score"]["edges"][0], rest["stage1_score"]["edges"][-1]
     assert all(low - 1e-4 <= hit.stage1_score <= high + 1e-4 for hit in few)
+
+
+def test_only_hits_with_copies_tell_of_them():
+    plain = results_of(3)
+    assert "copies" not in table_document(plain)["columns"]
+    second = replace(plain.hits[1], copies=("b.png", "c.png"))
+    some = replace(plain, hits=(plain.hits[0], second, plain.hits[2]))
+    assert table_document(some)["columns"]["copies"] == {"1": ["b.png", "c.png"]}
 
 
 def test_no_result_is_no_bytes():

@@ -345,6 +345,25 @@ def test_an_index_is_opened_when_first_searched_and_once(real, monkeypatch):
     assert len(tiles.buffers) == 3
 
 
+def test_a_filter_of_the_box_holds_for_every_search(real):
+    path, encoder, query = real
+    box, page = box_of(open_engine(path, encoder=encoder, judge=OracleJudge()), k=6)
+    everything = [hit.image_id for hit in box.search(query)]
+    assert len(everything) == 6
+    left_out = everything[0]
+    result = box.search(query, where=f"image_id <> '{left_out}'")
+    assert [hit.image_id for hit in result] == everything[1:]
+    ask = {"index": box.index, "judge": "none", "k": 6, "n_judged": None}
+    assert page.reply(page.ask("search", query=query, **ask)).content["body"]["n_hits"] == 5
+    (notice,) = (words for words in table_of(box)["notices"] if words.startswith("where"))
+    assert notice == f"where image_id <> '{left_out}': 5 of 6 images"
+    box.where = "widht > 3"
+    reply = page.reply(page.ask("search", query=query, **ask)).content
+    assert "did you mean 'width'?" in reply["error"]
+    box.where = ""
+    assert len(box.search(query)) == 6
+
+
 def test_a_missing_index_is_an_error_in_the_reply(tmp_path):
     _, page = box_of(None, indexes={"gone": tmp_path / "gone.matir"})
     reply = page.reply(page.ask("search", query="a", **ASK | {"index": "gone"})).content

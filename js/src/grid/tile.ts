@@ -6,7 +6,7 @@ import { signOf } from "../marks";
 import { isUnjudged } from "../order";
 import { position } from "../palette";
 import type { Columns, MarkName, Tile } from "../protocol";
-import { badgeOf, fileName, labelOf, moveOf, splitName } from "../words";
+import { badgeOf, copiesOf, fileName, labelOf, moveOf, splitName } from "../words";
 import { type Bar, NOT_JUDGED } from "./bars";
 import { frameOf, type Place } from "./layout";
 import type { Picture } from "./loader";
@@ -169,7 +169,7 @@ export class TileNode {
     const stage1Rank = columns.stage1_rank[row] ?? 0;
     const move = moveOf(stage1Rank, row + 1);
     const [head, tail] = splitName(fileName(id));
-    this.el.title = id;
+    this.el.title = [id, copiesOf(columns, row)].filter(Boolean).join("\n");
     for (const el of [this.#ranks, this.#chip]) {
       replace(
         el,

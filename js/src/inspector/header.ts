@@ -4,7 +4,7 @@ import { h, replace, setAttribute } from "../dom";
 import { score } from "../format";
 import { MARKS, markOf, setMark } from "../marks";
 import type { Session } from "../session";
-import { fileName } from "../words";
+import { copiesOf, fileName } from "../words";
 
 export interface HeaderState {
   row: number;
@@ -20,6 +20,7 @@ export class Header {
   readonly #title = h("h2");
   readonly #ranks = h("p", { class: "matir-path" });
   readonly #query = h("p", { class: "matir-query matir-hint" });
+  readonly #copies = h("p", { class: "matir-copies matir-hint", dir: "auto" });
   readonly #place = h("span", { "aria-live": "polite" });
   readonly #marks: HTMLButtonElement[];
   readonly #steps: HTMLButtonElement[];
@@ -54,7 +55,7 @@ export class Header {
     steps.append(before as Node, this.#place, after as Node);
     const marks = h("div", { class: "matir-marks", role: "group", "aria-label": "Mark" });
     marks.append(...this.#marks);
-    this.el.append(this.#query, this.#title, steps, this.#ranks, marks);
+    this.el.append(this.#query, this.#title, steps, this.#ranks, marks, this.#copies);
   }
 
   show(state: HeaderState): void {
@@ -79,6 +80,8 @@ export class Header {
       h("b", null, `final #${row + 1}`),
       h("span", null, `final score ${score(columns.final_score[row])}`),
     );
+    this.#copies.textContent = copiesOf(columns, row);
+    this.#copies.hidden = !columns.copies?.[row];
     this.#place.textContent = place ? `${place} of ${n}` : `filtered out (${n} shown)`;
     this.#steps.forEach((button, side) => {
       setAttribute(button, "aria-disabled", state.neighbours[side as 0 | 1] === null);

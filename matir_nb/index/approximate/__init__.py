@@ -1,0 +1,1 @@
+"""Search by FAISS for very large indexes: built on request, measured, always re-scored exactly."""
