@@ -14,9 +14,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.search_data import FOLDER, SEED, image_table, region_table
+from matir_nb.index.joining import JOIN_BYTES
 from matir_nb.index.manifest import SEGMENTS, Manifest, write_manifest
 from matir_nb.index.segments import save_segment
-from matir_nb.index.writer import JOIN_BYTES
 
 VERSION = 1
 MEAN_BYTES, SPREAD_BYTES, LEAST_BYTES = 600, 0.5, 16

@@ -17,10 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from matir_nb.index.joining import JOIN_BYTES
 from matir_nb.index.manifest import SEGMENTS, Manifest, write_manifest
 from matir_nb.index.segments import save_segment
 from matir_nb.index.tables import IMAGE_SCHEMA, REGION_SCHEMA
-from matir_nb.index.writer import JOIN_BYTES
 
 HalfArray = NDArray[np.float16]
 FloatArray = NDArray[np.float32]

@@ -24,6 +24,7 @@ from matir_nb.index.store import Index
 from matir_nb.index.vectors import fuse
 from matir_nb.index.where import Where, keep
 from matir_nb.making import (
+    approximate_entry,
     filter_entry,
     filter_of,
     notices_of,
@@ -48,6 +49,14 @@ Cancel: TypeAlias = Callable[[], bool]
 CACHE_FILE = Path(CACHE_FOLDER, "judgements.sqlite")
 QUERIES_AT_ONCE = 32
 """Queries that share a pass of stage 1, which keeps a number per image for each of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """Which images a filter keeps, and what a result says of it; None = there is no filter."""
+
+    images: NDArray[np.bool_] | None
+    entry: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +188,18 @@ class Engine(IndexPictures):
             QueryError: a query is empty, or longer than the encoder reads.
             ConfigError: `k`, `n_judged`, `judge` or `where` cannot be used.
         """
+        if isinstance(queries, str):
+            raise QueryError(f"queries = {queries!r} is one text: give a list of texts")  # noqa: EM102
         for query in queries:
             _check(query, k)
         judge_model = self._judges.choose(judge, self.judge)
         options = self._calibrated(with_judging(self.preset, n_judged=n_judged), judge_model)
         if approximate is not None:
             options = replace(options, retrieve=replace(options.retrieve, approximate=approximate))
+        kept = self._kept(where)
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             some = queries[start : start + QUERIES_AT_ONCE]
-            for asked in self._questions(some, k, options, judge_model, where):
+            for asked in self._questions(some, k, options, judge_model, kept):
                 yield self._answer(asked, cancel, progress)
 
     def judge_more(
@@ -219,8 +231,8 @@ class Engine(IndexPictures):
         judge, k = self.judge_of(result), result.provenance.config["k"]
         if result.provenance.config["n_judged_done"] is None:
             options = self._calibrated(options, judge)
-        where = filter_of(result.provenance)
-        asked = self._questions([result.query], k, options, judge, where)[0]
+        kept = self._kept(filter_of(result.provenance))
+        asked = self._questions([result.query], k, options, judge, kept)[0]
         return self._answer(asked, cancel, progress)
 
     def judge_of(self, result: SearchResult) -> Judge:
@@ -269,8 +281,14 @@ class Engine(IndexPictures):
         Raises:
             ConfigError: the filter was a polars expression, which a result does not keep.
         """
-        where = filter_of(provenance)
-        return None if where is None else keep(self.index.facts_table(), where)
+        return self._kept(filter_of(provenance)).images
+
+    def _kept(self, where: Where | None) -> _Kept:
+        """Return which images a filter keeps; None = there is no filter."""
+        if where is None:
+            return _Kept(None, None)
+        images = keep(self.index.facts_table(), where)
+        return _Kept(images, filter_entry(where, int(images.sum())))
 
     def _questions(
         self,
@@ -278,13 +296,12 @@ class Engine(IndexPictures):
         k: int,
         options: Preset,
         judge: Judge | None,
-        where: Where | None,
+        kept: _Kept,
     ) -> list[_Question]:
         """Return queries with what stage 1 finds for them, in one pass over the index."""
         # images below the judged ones can overtake those that the judge turned down
         n_images = k if judge is None else k + options.judging.n_judged
         start = perf_counter()
-        kept = None if where is None else keep(self.index.facts_table(), where)
         opened = self._approximate(options.retrieve)
         found = retrieve_all(
             queries,
@@ -292,13 +309,12 @@ class Engine(IndexPictures):
             self.encoder,
             n_images=n_images,
             config=options.retrieve,
-            keep=kept,
+            keep=kept.images,
             approximate=opened if isinstance(opened, Approximate) else None,
         )
         spent = (perf_counter() - start) / len(queries)
-        entry = None if where is None or kept is None else filter_entry(where, int(kept.sum()))
         return [
-            _Question(query, k, options, judge, entry, opened, one, spent)
+            _Question(query, k, options, judge, kept.entry, opened, one, spent)
             for query, one in zip(queries, found, strict=True)
         ]
 
@@ -331,7 +347,7 @@ class Engine(IndexPictures):
             "log_odds": asdict(log_odds),
             "n_images": self.index.n_images,
             "where": asked.filtered,
-            "approximate": None if asked.proposed_by is None else asked.proposed_by.as_json(),
+            "approximate": approximate_entry(asked.proposed_by, is_used=not found.is_exact),
             "n_judged_done": None if judgements is None else len(judgements),
             "judge_grounds": judge_model is None or grounds_of(judge_model),
             **self._yardstick.as_json(options.retrieve, cut),

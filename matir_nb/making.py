@@ -11,6 +11,7 @@ import numpy as np
 
 from matir_nb.config import AlignConfig, JudgeConfig, Preset, RetrieveConfig
 from matir_nb.errors import ConfigError
+from matir_nb.index.approximate.opened import Approximate, Refused
 from matir_nb.index.calibrations import Calibration
 from matir_nb.index.where import Where, shown
 from matir_nb.printing import shorten
@@ -64,6 +65,15 @@ def options_of(provenance: Provenance, preset: Preset, *, n_more: int) -> Preset
 def filter_entry(where: Where, n_kept: int) -> dict[str, Any]:
     """Return what a provenance says of a filter that kept `n_kept` images."""
     return {"text": shown(where), "is_sql": isinstance(where, str), "n_kept": n_kept}
+
+
+def approximate_entry(
+    opened: Approximate | Refused | None, *, is_used: bool
+) -> Mapping[str, Any] | None:
+    """Return what a provenance says of an approximate index; None = it was not asked for."""
+    if isinstance(opened, Approximate) and not is_used:
+        return Refused("of so few regions the exact search is as fast").as_json()
+    return None if opened is None else opened.as_json()
 
 
 def filter_of(provenance: Provenance) -> str | None:

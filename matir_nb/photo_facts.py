@@ -62,13 +62,13 @@ def facts_of(image: Image.Image) -> FileFacts:
 
 def of_file(facts: FileFacts, status: os.stat_result) -> FileFacts:
     """Return `facts` with the size and date of the file."""
-    return replace(facts, n_bytes=status.st_size, modified=modified_of(status))
+    return replace(facts, n_bytes=status.st_size, modified=modified_of(status.st_mtime_ns))
 
 
-def modified_of(status: os.stat_result) -> datetime | None:
+def modified_of(mtime_ns: int) -> datetime | None:
     """Return when a file was last written, UTC, whole microseconds; None = no such year."""
     try:
-        return EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
+        return EPOCH + timedelta(microseconds=mtime_ns // 1000)
     except OverflowError:
         return None
 

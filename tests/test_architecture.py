@@ -74,6 +74,8 @@ TABLE = """
 1 index.disk
 1 index.owner
 1 index.lock
+1 index.open_files
+1 index.arrays              numpy
 1 index.arrow_map           numpy polars
 2 index.changes
 2 index.where               numpy polars
@@ -89,6 +91,8 @@ TABLE = """
 2 index.columns             polars
 2 index.segments            numpy polars
 2 index.migrate             numpy polars
+2 index.joining
+2 index.places
 2 index.writer
 2 scenes.vocabulary
 2 scenes.draw               numpy PIL
@@ -137,10 +141,11 @@ TABLE = """
 2 index.thumbnails
 3 index.pictures
 4 index.verify
-4 index.rows
+4 index.rows                numpy PIL
 4 index.update
 4 index.build
-4 index.repair              polars
+4 index.mend                polars
+4 index.repair
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy

@@ -55,6 +55,23 @@ def test_a_number_of_candidates_and_a_calibration_replace_only_themselves():
         ({"n_judged_done": 7}, ["cancelled: 7 of 20 candidates were judged"]),
         ({"n_judged_done": 20}, []),
         ({"n_judged_done": 12, "n_images": 12}, []),
+        (
+            {"where": {"text": "width > 9", "n_kept": 3}, "n_judged_done": 3},
+            [
+                "where width > 9: 3 of 30 images",
+                "k = 5, but the filter keeps only 3 images: all of them are listed",
+            ],
+        ),
+        ({"approximate": {"is_used": False, "reason": "so it is"}}, ["searched exactly: so it is"]),
+        (
+            {"approximate": {"is_used": True, "kind": "ivf", "recall": 0.97, "n_queries": 64}},
+            [
+                (
+                    "approximate search (ivf, measured recall 0.970 on 64 queries): "
+                    "an image may be missing"
+                )
+            ],
+        ),
     ],
 )
 def test_notices(values, notices):

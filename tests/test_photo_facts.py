@@ -1,7 +1,6 @@
 import io
 import os
 import warnings
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
@@ -292,11 +291,6 @@ def test_an_answer_is_read_back():
     assert PIXELS_HEADER.size == REASON_HEADER.size
 
 
-@dataclass(frozen=True)
-class Status:
-    st_mtime_ns: int
-
-
 @pytest.mark.parametrize(
     ("nanoseconds", "modified"),
     [
@@ -307,11 +301,11 @@ class Status:
     ],
 )
 def test_any_date_of_a_file_is_kept_to_the_microsecond(nanoseconds, modified):
-    assert modified_of(Status(nanoseconds)) == clock(modified)
+    assert modified_of(nanoseconds) == clock(modified)
 
 
 def test_a_date_of_a_file_beyond_the_calendar_is_not_known():
-    assert modified_of(Status(253402300800 * 10**9)) is None
+    assert modified_of(253402300800 * 10**9) is None
 
 
 def test_the_collection_of_bad_pictures_says_what_is_sound(matir_data):

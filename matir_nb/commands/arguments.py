@@ -136,6 +136,8 @@ def verify_arguments(parser: Parser) -> None:
     _upkeep_arguments(parser)
     about = "drop exactly what is broken, and index it again"
     parser.add_argument("--repair", action="store_true", help=about)
+    about = "with --repair: give up what cannot be indexed again"
+    parser.add_argument("--drop", action="store_true", help=about)
     about = "with --repair: where the images are now"
     parser.add_argument("--images", type=Path, metavar="FOLDER", help=about)
     about = "with --repair: the masks that the index was made with, if they were your own"
@@ -172,6 +174,9 @@ def search_arguments(parser: Parser) -> None:
     parser.add_argument("-k", type=int, metavar="N", help="hits (default: see config k)")
     _which_index(parser)
     _which_images(parser)
+    parser.add_argument(
+        "--approximate", action="store_true", help="let what matir accelerate built propose images"
+    )
     judge = parser.add_mutually_exclusive_group()
     judge.add_argument(
         "--stage",

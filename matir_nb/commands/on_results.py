@@ -152,14 +152,15 @@ def _opened(
         path, has_judge=has_judge and args.judge is None, device=args.device, images=args.images
     )
     n_images = engine.index.n_images
-    if args.k is not None and args.k > n_images:
+    if args.k is not None and args.k > n_images > 0:
         message = (
             f"k = {args.k} is more than the {n_images} images of the index: give 1 to {n_images}"
         )
         raise ConfigError(message)
     k = min(settings.load().k, max(n_images, 1)) if args.k is None else args.k
     judge = args.judge if has_judge else False
-    return engine, {"k": k, "judge": judge, "n_judged": args.n_judged, "where": args.where}
+    options = {"k": k, "judge": judge, "n_judged": args.n_judged, "where": args.where}
+    return engine, options | ({"approximate": True} if args.approximate else {})
 
 
 def check_filter(args: argparse.Namespace, session: Session, path: Path) -> None:

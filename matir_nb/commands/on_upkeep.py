@@ -18,19 +18,25 @@ def verify(args: argparse.Namespace, session: Session) -> Any:
     from matir_nb.index import repair as repairing
     from matir_nb.index import verify as verifying
 
-    for name in ("images", "masks"):
-        if getattr(args, name) is not None and not args.repair:
+    for name in ("images", "masks", "drop"):
+        if getattr(args, name) not in (None, False) and not args.repair:
             message = f"--{name} is of use with --repair only: leave it out, or repair"
             raise UsageError(message)
     path = session.find_index(args.index)
     if not args.repair:
         with session.progress("verify", units="files") as progress:
             report = verifying.verify(path, progress=progress)
-        hint = "" if report.is_sound else f"\n{session.prog} verify --repair repairs it"
+        how = f"{session.prog} verify --repair -i {printable(repr(str(path)))}"
+        hint = "" if report.is_sound else f"\n{how} repairs it"
         return session.told(report, f"{printable(str(path))}: {report}{hint}")
     with session.progress("index again") as progress:
         repaired = repairing.repair(
-            path, images=args.images, masks=args.masks, device=args.device, progress=progress
+            path,
+            images=args.images,
+            masks=args.masks,
+            drop=args.drop,
+            device=args.device,
+            progress=progress,
         )
     return session.told(repaired, f"{printable(str(path))}: {repaired}")
 
@@ -47,7 +53,7 @@ def require_sound(path: Path, session: Session) -> None:
         report = verifying.verify(path, progress=progress)
     if not report.is_sound:
         more = f" and {len(report.broken) - 1} more" if len(report.broken) > 1 else ""
-        what = f"{report.broken[0]}{more}: {session.prog} verify --repair"
+        what = f"{report.broken[0]}{more}: {session.prog} verify --repair -i {str(path)!r}"
         raise IndexCorruptError(what)
 
 

@@ -295,4 +295,5 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" {error.filename!r}" if error.filename else ""
         text = f"{error.strerror}{where}"
-    return " ".join(" ".join([text, *getattr(error, "__notes__", ())]).split())
+    notes = getattr(error, "__notes__", ())
+    return " ".join(": ".join([text, *notes]).split())

@@ -50,6 +50,9 @@ def run(argv: Sequence[str], session: Session, *, body: str | None = None) -> ob
     if args.version:
         session.say(f"matir {__version__}")
         return None
+    if not hasattr(args, "run"):  # argparse takes "-=" for an option without a name
+        message = f"do not know what to do with {' '.join(extra)!r}: see {session.prog} --help"
+        raise UsageError(message)
     if extra:
         has_query = args.run in (on_results.search, on_explanations.trace)
         hint = "keep a query's words together" if has_query else f"see {session.prog} --help"

@@ -80,13 +80,13 @@ class NullBand:
         many scores grow with the logarithm of their number; Gumbel, 1958, ch. 5): the median over
         the phrases of what the sample has more than its halves.
         """
-        ids = self._index.image_ids
-        step = math.ceil(len(ids) / SAMPLE_IMAGES) or 1
-        scores = self.scores_of(ids[::step])
+        n_images = self._index.n_images
+        step = math.ceil(n_images / SAMPLE_IMAGES) or 1
+        scores = self.scores_of(self._index.ids_of(range(0, n_images, step)))
         best: FloatArray = scores.max(axis=0, initial=-np.inf)
         if step > 1:
             halves = (scores[::2].max(axis=0) + scores[1::2].max(axis=0)) / 2
-            best = best + np.float32(np.median(best - halves) * math.log2(len(ids) / len(scores)))
+            best = best + np.float32(np.median(best - halves) * math.log2(n_images / len(scores)))
         return best
 
     def _score(self, image_ids: Sequence[str]) -> FloatArray:

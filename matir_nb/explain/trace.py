@@ -111,6 +111,7 @@ def find_image(engine: Engine, image: str | Path) -> str:
     path, root = Path(os.path.expanduser(name)), engine.image_root  # noqa: PTH111
     paths = [*_ids_of_path(path, root), *_ids_of_path(root / path, root)]
     found = next((one for one in (name, *paths) if engine.has_image(one)), None)
+    found = found or engine.index.holder_of([name, *paths])
     if found is not None:
         return found
     message = unknown("image", name, engine.index.image_ids)

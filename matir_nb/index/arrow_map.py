@@ -23,6 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from matir_nb.errors import IndexCorruptError
+from matir_nb.index.open_files import is_shortage
 
 Kind: TypeAlias = Literal["int", "float", "float32", "time", "utc", "text", "bytes", "box", "texts"]
 """int64, float64, float32; microseconds without and with a zone; large UTF-8, large binary; four
@@ -97,6 +98,7 @@ class ArrowMap:
 
         Raises:
             IndexCorruptError: it is no such file.
+            OSError: the system lacks open files or memory.
         """
         try:
             file = _Handle(path)
@@ -110,6 +112,8 @@ class ArrowMap:
             if is_picked_from and hasattr(mmap, "MADV_RANDOM"):
                 mapped.madvise(mmap.MADV_RANDOM)
         except (OSError, ValueError, IndexError, struct.error) as error:
+            if is_shortage(error):
+                raise
             message = f"{str(path)!r} is no table of an index ({error}): matir verify --repair"
             raise IndexCorruptError(message) from error
         return opened
@@ -146,13 +150,17 @@ class ArrowMap:
         return self._pieces(name, ends)
 
     def value(self, name: str, row: int) -> Any:
-        """Return one value as a Python object; None = null."""
+        """Return one value as a Python object; None = null.
+
+        Raises:
+            IndexCorruptError: it was altered.
+        """
         if not self._is_valid(name, row):
             return None
         kind = self.kinds[name]
         if kind in ("text", "bytes"):
             piece = self.slices(name, row, 1)[0]
-            return piece.decode() if kind == "text" else piece
+            return _text(name, piece) if kind == "text" else piece
         if kind == "texts":
             return self._texts(name, row)
         number = self.column(name)[row].item()
@@ -164,7 +172,7 @@ class ArrowMap:
     def _texts(self, name: str, row: int) -> list[str]:
         first, end = self._array(name, 1, "<i8")[row : row + 2].tolist()
         ends = self._array(name, 3, "<i8")[first : end + 1].tolist()
-        return [piece.decode() for piece in self._pieces(name, ends)] if end > first else []
+        return [_text(name, piece) for piece in self._pieces(name, ends)] if end > first else []
 
     def _pieces(self, name: str, ends: list[int]) -> list[bytes]:
         """Return what lies between neighbouring `ends` in the last buffer of a column."""
@@ -173,8 +181,7 @@ class ArrowMap:
             return []
         is_ordered = ends == sorted(ends)
         if ends[0] < 0 or ends[-1] > n_bytes or not is_ordered:
-            message = f"column {name!r} of the index is damaged: matir verify"
-            raise IndexCorruptError(message)
+            raise _damaged(name)
         base = ends[0]
         whole = self._read(start + base, ends[-1] - base)
         return [whole[a - base : b - base] for a, b in itertools.pairwise(ends)]
@@ -211,6 +218,17 @@ class ArrowMap:
             if not enough or 0 < bits * 8 < self.n_rows:
                 message = f"column {name!r} is too short"
                 raise ValueError(message)
+
+
+def _text(name: str, piece: bytes) -> str:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> IndexCorruptError:
+    return IndexCorruptError(f"column {name!r} of the index is damaged: matir verify")
 
 
 def _by_column(

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 from matir_nb.config import Preset
 from matir_nb.errors import ConfigError
@@ -29,6 +29,8 @@ from matir_nb.presets import with_true_notice
 from matir_nb.progress import Progress, terminal_progress
 
 LOG = logging.getLogger(__name__)
+Given: TypeAlias = str | Path | Masks | RecordGenerator | None
+"""Masks of the caller's: see `build`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class BuildReport:
     Attributes:
         n_images: images in the index.
         n_regions: regions in the index.
-        skipped: files that are not in it, with reasons.
+        skipped: files that are not in it, with reasons; or kept as they were indexed, since they
+            cannot be read now.
         seconds: "read", "masks", "embed", "store" and "total"; "read" is what the models waited for
             pictures, which are decoded while they work.
         path: the index.
@@ -71,21 +74,48 @@ class BuildReport:
     n_copies: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a build needs, at hand before anything is written.
+
+    Attributes:
+        folder: of the images.
+        options: the preset.
+        models: loaded.
+        given: the caller's masks; None = the segmenter's.
+        runtime: see `BuildReport`.
+        started: when the preparing began, in seconds of `perf_counter`.
+    """
+
+    folder: Folder
+    options: Preset
+    models: Models
+    given: Given
+    runtime: str
+    started: float
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """All that decides the index's content."""
+        return self.models.made_by(self.options if self.given is None else None)
+
+
 @contextmanager
-def _freeing_memory() -> Iterator[None]:
+def freeing_memory() -> Iterator[None]:
+    """Give back, at the end, what the models' device holds for reuse."""
     try:
         yield
     finally:
         free_memory()
 
 
-@_freeing_memory()
+@freeing_memory()
 def build(  # noqa: PLR0913 - one optional argument per part that can be replaced
     images: str | Path,
     out: str | Path,
     *,
     preset: str | Preset = "embedded",
-    masks: str | Path | Masks | RecordGenerator | None = None,
+    masks: Given = None,
     device: str = "auto",
     limits: ImageLimits | None = None,
     progress: Progress | None = None,
@@ -121,34 +151,62 @@ def build(  # noqa: PLR0913 - one optional argument per part that can be replace
         ModelUnavailableError: weights are missing, or the models do not fit into memory.
         MatirError: the models refuse every picture.
     """
-    start = perf_counter()
-    folder, path = Folder.look(Path(images)), Path(out)
+    prepared = prepare(images, preset=preset, masks=masks, device=device, encoder=encoder)
+    return run(prepared, out, limits=limits, progress=progress, rehash=rehash, keep_gone=keep_gone)
+
+
+def prepare(
+    images: str | Path,
+    *,
+    preset: str | Preset = "embedded",
+    masks: Given = None,
+    device: str = "auto",
+    encoder: RegionEncoder | None = None,
+) -> Prepared:
+    """Look at the folder and load the models; arguments and errors are those of `build`."""
+    started = perf_counter()
+    folder = Folder.look(Path(images))
     options, why = choose_preset(preset, device)
     if why:
         LOG.warning(why)
     options = with_true_notice(options, None if encoder is None else encoder.model_id)
     models = _load(masks, encoder, options, device)
-    made_by = models.made_by(options if masks is None else None)
+    runtime = _runtime(options, device) if masks is None or encoder is None else ""
+    return Prepared(folder, options, models, masks, runtime, started)
+
+
+def run(
+    prepared: Prepared,
+    out: str | Path,
+    *,
+    limits: ImageLimits | None = None,
+    progress: Progress | None = None,
+    rehash: bool = False,
+    keep_gone: bool = False,
+) -> BuildReport:
+    """Do what `prepare` prepared; arguments and errors are those of `build`."""
+    path, models, options = Path(out), prepared.models, prepared.options
+    root = prepared.folder.root
     writer = IndexWriter.create_or_resume(
-        path, made_by=made_by, preset=asdict(options), root=folder.root
+        path, made_by=prepared.made_by, preset=asdict(options), root=root
     )
     with writer, _reporting(progress) as tell:
-        update = Update(writer, folder, RowMaker(models, Clock()), tell)
+        update = Update(writer, prepared.folder, RowMaker(models, Clock()), tell)
         changes = update.run(limits, rehash=rehash, keep_gone=keep_gone)
         if not writer.n_images:
             update.maker.require_some()
         elif models.go_by_name and not writer.n_regions:
-            where = folder.root
-            LOG.warning("none of the images in %s has a mask in %s: compare names", where, masks)
+            given = prepared.given
+            LOG.warning("none of the images in %s has a mask in %s: compare names", root, given)
         made, n_changed = update.made, len(update.made & changes.changed)
         return BuildReport(
             n_images=writer.n_images,
             n_regions=writer.n_regions,
             skipped=tuple(update.skipped),
-            seconds=update.maker.clock.seconds | {"total": perf_counter() - start},
+            seconds=update.maker.clock.seconds | {"total": perf_counter() - prepared.started},
             path=path,
             preset=options,
-            runtime=_runtime(options, device) if masks is None or encoder is None else "",
+            runtime=prepared.runtime,
             n_added=len(made) - n_changed,
             n_changed=n_changed,
             n_moved=changes.n_moved,
@@ -158,12 +216,7 @@ def build(  # noqa: PLR0913 - one optional argument per part that can be replace
         )
 
 
-def _load(
-    masks: str | Path | Masks | RecordGenerator | None,
-    encoder: RegionEncoder | None,
-    options: Preset,
-    device: str,
-) -> Models:
+def _load(masks: Given, encoder: RegionEncoder | None, options: Preset, device: str) -> Models:
     """Return the models, those that can be refused for the least loaded first."""
     given = None if masks is None else _given_masks(masks)
     encoder = encoder or load_encoder(options, device)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.config import RetrieveConfig
-from matir_nb.errors import ShapeError
+from matir_nb.errors import QueryError, ShapeError
 from matir_nb.index.codes import SLACK, CodeArray, QueryCodes, bound, encode_queries
 from matir_nb.index.segments import OpenSegment, Vectors
 from matir_nb.index.store import Index
@@ -29,6 +29,10 @@ BLOCK_SCORES = 1 << 18
 """Scores of one block of the first pass of several queries: they stay in the processor's cache."""
 BLOCK_ROWS = 1 << 20
 """Regions of one block for a single query: its kernel is the faster the more it gets at once."""
+BLOCK_EXACT = 4096
+"""Regions that are gathered at once to be scored exactly."""
+LEAST_WEIGHT = 1e-9
+"""A smaller weight of the regions says nothing of what they need."""
 ESTIMATES = 1 << 24
 """Estimates of a batch of queries that are kept at once."""
 FEW_NUMBERS = 1 << 21
@@ -72,6 +76,7 @@ def search(
 
     Raises:
         ShapeError: the queries' length is not that of the index, or `keep` is too short.
+        QueryError: a query holds a number that is not finite.
     """
     _check(index, queries, keep)
     rows = np.arange(index.n_images) if keep is None else np.flatnonzero(keep)
@@ -101,10 +106,11 @@ def first_pass(
     coded = encode_queries(queries)
     shape = (len(queries), index.n_images)
     estimates, bounds = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    said = [np.empty(part.region_table.n_rows, np.float32) for part in index.parts]
+    is_one = len(queries) == 1
+    said = [np.empty(part.region_table.n_rows, np.float32) for part in index.parts if is_one]
     for number, part in enumerate(index.parts):
         columns = slice(*index.starts[number : number + 2])
-        best, whole = _estimates(part, queries, coded, said[number] if len(queries) == 1 else None)
+        best, whole = _estimates(part, queries, coded, said[number] if is_one else None)
         off_whole = bound(coded, *part.wholes.coded.scales[1:])
         off_best = bound(coded, *part.limits)
         is_empty = np.isneginf(best)
@@ -112,7 +118,7 @@ def first_pass(
         fused = config.region_weight * best + config.image_weight * whole
         off = config.region_weight * off_best + config.image_weight * off_whole
         estimates[:, columns], bounds[:, columns] = fused[:, part.live], off[:, part.live]
-    return estimates, bounds, said if len(queries) == 1 else None
+    return estimates, bounds, said or None
 
 
 def exact_scores(
@@ -141,7 +147,9 @@ def exact_scores(
         local = part.live[rows[places] - index.starts[number]]
         whole[places] = scan(query[None], part.wholes.picked[local])[0]
         # what the best region needs so that its image reaches the floor, rounded down
-        need = (floor - config.image_weight * whole[places]) / max(config.region_weight, 1e-9)
+        gap = floor - config.image_weight * whole[places].astype(np.float64)
+        has_weight = config.region_weight > LEAST_WEIGHT
+        need = gap / config.region_weight if has_weight else np.full(len(local), -np.inf)
         known = None if said is None else said[number]
         best[places] = _best_exact(part, local, query, need - SLACK, known)
     return fuse(best, whole, config)
@@ -168,7 +176,9 @@ def _best_exact(
     scores += bound(coded, *part.regions.coded.scales[1:, regions])
     chosen = np.flatnonzero(scores[0] >= np.repeat(need, counts))
     exact = np.full((1, len(regions)), np.finfo(np.float32).min, np.float32)
-    exact[0, chosen] = scan(query[None], part.regions.picked[regions[chosen]])[0]
+    for start in range(0, len(chosen), BLOCK_EXACT):
+        some = chosen[start : start + BLOCK_EXACT]
+        exact[0, some] = scan(query[None], part.regions.picked[regions[some]])[0]
     found: FloatArray = best_per_image(exact, ends)[0]
     return found
 
@@ -289,6 +299,10 @@ def _check(index: Index, queries: FloatArray, keep: NDArray[np.bool_] | None) ->
     if queries.ndim != 2 or queries.shape[1] != index.dim:
         message = f"queries: expected shape (q, {index.dim}), got {queries.shape}"
         raise ShapeError(message)
+    if not np.isfinite(queries).all():
+        raise QueryError(
+            "the encoder gives the query a number that is not finite: say it otherwise"
+        )
     if keep is not None and keep.shape != (index.n_images,):
         message = f"keep: expected shape ({index.n_images},), got {keep.shape}"
         raise ShapeError(message)

@@ -8,8 +8,10 @@ one row, under the first of their names. This module reads no file and knows no 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self, TypeAlias
+
+from matir_nb.photo_facts import modified_of
 
 RECENT_NS = 2_000_000_000
 """Within this time of being written a file may be written again and keep its time: some file
@@ -53,11 +55,8 @@ class SeenFile:
     @classmethod
     def at(cls, n_bytes: int, mtime_ns: int, *, now_ns: int) -> Self:
         """Return a file of `n_bytes`, written at `mtime_ns`, looked at after `now_ns`."""
-        try:
-            modified = datetime(1970, 1, 1, tzinfo=UTC) + mtime_ns // 1000 * TICK
-        except OverflowError:
-            modified = None
-        return cls(n_bytes, modified, is_recent=mtime_ns > now_ns - RECENT_NS)
+        is_recent = mtime_ns > now_ns - RECENT_NS
+        return cls(n_bytes, modified_of(mtime_ns), is_recent=is_recent)
 
     @property
     def kept_time(self) -> datetime | None:

@@ -1,6 +1,6 @@
 """int8 codes of vectors, and how far a score that is read from them can be off.
 
-A vector v is coded as ``centre + scale * code`` with a whole-number code in -127..127 and a scale
+A vector v is coded as ``centre + scale * code`` with a whole-number code in -79..79 and a scale
 of its own. The centre is subtracted because the vectors of one encoder lie in a cone: what they
 have in common costs no precision. For a query q, coded without a centre as ``t * p + rest``,
 
@@ -8,7 +8,7 @@ have in common costs no precision. For a query q, coded without a centre as ``t 
 
 and by Cauchy and Schwarz the last two terms are at most ``|rest| * norm`` and ``|q| * error``,
 with norm = |scale * code| and error = |v - centre - scale * code|, which are stored beside the
-scale. So each score read from the codes comes with a bound that holds whatever the data is.
+scale. So each score read from the codes comes with a bound that holds for all finite vectors.
 This module knows no file.
 """
 
@@ -22,7 +22,10 @@ from matir_nb.types import FloatArray
 HalfArray = NDArray[np.float16]
 CodeArray = NDArray[np.int8]
 
-LARGEST = 127
+LARGEST = 79
+"""Processors without VNNI (Intel before Ice Lake, AMD before Zen 4) multiply bytes by an
+instruction that shifts one factor by 128, adds two products and saturates at 32767:
+2 * (79 + 128) * 79 = 32706 is the most that does not."""
 ROUNDING = 1.000001
 """Bounds are computed in single precision and rounded up by so much."""
 SLACK = 4e-6
@@ -65,11 +68,16 @@ class QueryCodes:
 def encode_vectors(vectors: HalfArray, centre: FloatArray) -> Codes:
     """Return the codes of (n, d) vectors around a (d,) centre.
 
+    Raises:
+        ValueError: a number is not finite.
+
     >>> found = encode_vectors(np.array([[1, 0]], np.float16), np.zeros(2, np.float32))
     >>> found.codes.tolist(), float(found.scales[1, 0]) < 1e-6
-    ([[127, 0]], True)
+    ([[79, 0]], True)
     """
     rest = vectors.astype(np.float32) - centre
+    if not np.isfinite(rest).all():
+        raise ValueError("a vector holds a number that is not finite")
     scales, codes = _rounded(rest)
     coded = scales[:, None] * codes
     errors, norms = _norms(rest - coded), _norms(coded)

@@ -1,12 +1,11 @@
 """The user's own columns of an index: what is known of its images besides what the files say.
 
 ``X.matir/columns.parquet`` holds one row per image that something is known of, joined by
-``image_id``. It is written whole, in place of the one before, and holds the sha256 of its own
-bytes, computed with 64 zeros in its place, in the metadata. The index works without it.
+``image_id``. It is written whole, in place of the one before, and sealed (`matir_nb.sealed`).
+The index works without it.
 This module knows no segments and no filter.
 """
 
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,15 +21,12 @@ from matir_nb.index.disk import remove_file, sync_folder, write_whole
 from matir_nb.index.lock import write_lock
 from matir_nb.index.tables import IMAGE_SCHEMA
 from matir_nb.printing import shorten
+from matir_nb.sealed import DIGEST_KEY, NO_DIGEST, is_sound, sealed
 
 FILE = "columns.parquet"
 KEY = "image_id"
 INDEX_COLUMNS = ("folder", "name", *IMAGE_SCHEMA)
 """Names that mean something else."""
-DIGEST_KEY = "matir_nb.sha256"
-DIGEST_MARK = DIGEST_KEY.encode() + b"\x18\x40"
-"""How the footer of a Parquet file (Thrift, compact) introduces a value of 64 characters."""
-NO_DIGEST = b"0" * 64
 MAX_EXAMPLES = 3
 Table: TypeAlias = pl.DataFrame | str | Path
 
@@ -75,7 +71,7 @@ def read_columns(index_path: Path) -> pl.DataFrame:
         return pl.DataFrame(schema={KEY: pl.String})
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
-    if not _is_sound(content):  # before it is parsed: what is damaged can be anything
+    if not is_sound(content):  # before it is parsed: what is damaged can be anything
         raise _damaged(path, "its bytes are not those that were written")
     try:
         return pl.read_parquet(io.BytesIO(content))
@@ -122,6 +118,23 @@ def add_columns(
     return AddedColumns(
         tuple(added.columns[1:]), len(rows), len(added), tuple(unmatched[:MAX_EXAMPLES])
     )
+
+
+def rename_images(index_path: Path, new_ids: Mapping[str, str]) -> None:
+    """Give rows of the user's columns to images under their new ids; the writer calls it.
+
+    Args:
+        index_path: the index folder, whose lock the caller holds.
+        new_ids: old image id -> new image id.
+
+    Raises:
+        IndexCorruptError: the columns are damaged.
+        OSError: the disk is full or fails.
+    """
+    columns = read_columns(index_path)
+    if columns[KEY].is_in(list(new_ids)).any():
+        renamed = columns.with_columns(pl.col(KEY).replace(dict(new_ids)))
+        _write(index_path / FILE, renamed.unique(KEY, keep="first", maintain_order=True))
 
 
 def drop_columns(index_path: Path, names: Sequence[str]) -> None:
@@ -229,21 +242,7 @@ def _write(path: Path, columns: pl.DataFrame) -> None:
     except (PolarsError, PanicException) as error:
         message = f"a column cannot be kept as Parquet: {error}"
         raise ConfigError(message) from error
-    write_whole(path, _sealed(file.getvalue()))
-
-
-def _sealed(content: bytes) -> bytes:
-    """Return a file that holds 64 zeros for its digest, with the digest."""
-    head, mark, tail = content.rpartition(DIGEST_MARK)
-    assert tail.startswith(NO_DIGEST), "polars writes a key and its value side by side"
-    digest = hashlib.sha256(content).hexdigest().encode()
-    return head + mark + digest + tail[len(digest) :]
-
-
-def _is_sound(content: bytes) -> bool:
-    """Tell whether a file is what `_sealed` returned."""
-    head, mark, tail = content.rpartition(DIGEST_MARK)
-    return bool(mark) and _sealed(head + mark + NO_DIGEST + tail[len(NO_DIGEST) :]) == content
+    write_whole(path, sealed(file.getvalue()))
 
 
 def _damaged(path: Path, why: str) -> IndexCorruptError:

@@ -3,6 +3,7 @@
 This module decodes no picture and knows no index and no model.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -12,7 +13,7 @@ from pathlib import Path
 from time import time_ns
 from typing import Self
 
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, ImageError
 from matir_nb.image_worker import open_regular
 from matir_nb.images import find_images, image_id_of
 from matir_nb.index.changes import SeenFile
@@ -26,7 +27,8 @@ class Folder:
         root: the folder.
         paths: image id -> file, of all that may be pictures, sorted by path.
         files: image id -> what the file is like.
-        unlisted: image ids of folders that cannot be listed: what is in them is not known.
+        unlisted: image ids of what is or may be a folder and cannot be listed: what is in it is
+            not known.
     """
 
     root: Path
@@ -51,7 +53,9 @@ class Folder:
             message = f"no images in {str(root)!r}: {what}"
             raise ConfigError(message)
         files = {image_id: _seen(path, root) for image_id, path in paths.items()}
-        unlisted = tuple(i for i, p in paths.items() if files[i].n_bytes is None and _is_folder(p))
+        unlisted = tuple(
+            i for i, p in paths.items() if files[i].n_bytes is None and _may_be_folder(p)
+        )
         return cls(root, paths, files, unlisted)
 
     def may_hold(self, image_id: str) -> bool:
@@ -65,6 +69,24 @@ class Folder:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return None
+
+    def trouble_with(self, image_id: str) -> str:
+        """Return why a file that has its name still cannot be asked or read now.
+
+        Empty = it is gone, is no regular file any more, or can be read: a link that leads
+        nowhere may lead to a disk that is not there now.
+        """
+        try:
+            with open_regular(self.paths[image_id]) as file:
+                hashlib.file_digest(file, "sha256")
+        except ImageError as error:
+            if error.__cause__ is None or not _has_name(self.paths[image_id]):
+                return ""
+            is_absent = isinstance(error.__cause__, FileNotFoundError)
+            return "a link that leads to no file now" if is_absent else _words(error.__cause__)
+        except OSError as error:
+            return _words(error)
+        return ""
 
 
 def _seen(path: Path, root: Path) -> SeenFile:
@@ -80,8 +102,22 @@ def _seen(path: Path, root: Path) -> SeenFile:
     return SeenFile.at(status.st_size, status.st_mtime_ns, now_ns=now_ns)
 
 
-def _is_folder(path: Path) -> bool:
+def _may_be_folder(path: Path) -> bool:
     try:
-        return path.is_dir()
+        return stat.S_ISDIR(path.stat().st_mode)
     except OSError:
-        return True
+        return _has_name(path)
+
+
+def _has_name(path: Path) -> bool:
+    """Tell whether a folder still has the name, or does not let itself be asked."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+    return True
+
+
+def _words(error: BaseException) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"it cannot be read now ({said or type(error).__name__})"

@@ -9,13 +9,15 @@ and no model.
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from matir_nb.errors import IndexCorruptError, IndexMismatchError, IndexNotFoundError
 from matir_nb.index.disk import write_whole
+from matir_nb.index.open_files import is_shortage, with_enough_files
 
 FORMAT_VERSION = 2
 """Version 1 (no int8 codes, no facts, no tombstones) is read, and lifted by the next write."""
@@ -23,6 +25,9 @@ MANIFEST_NAME = "manifest.json"
 BACKUP_NAME = "manifest.backup.json"
 SEGMENTS = "segments"
 """The folder of segments within an index."""
+FILE_NAME = re.compile(r"[a-z_]+\.(npy|arrow)")
+LONGEST_NAME = 18
+"""Digits of a segment's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Manifest:
         segments: in order; their images follow one another.
         skipped: (image id, reason) of every file that could not be indexed.
         version: format version that wrote it.
+        next_segment: number of the next segment, more than any that ever was: names do not come
+            back. Given too small, it becomes one more than the largest of `segments`.
     """
 
     made_by: Mapping[str, Any]
@@ -93,6 +100,12 @@ class Manifest:
     segments: tuple[Segment, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     version: int = FORMAT_VERSION
+    next_segment: int = 1
+
+    def __post_init__(self) -> None:
+        """Count the segments that are there."""
+        largest = max((int(segment.name) for segment in self.segments), default=0)
+        object.__setattr__(self, "next_segment", max(self.next_segment, largest + 1))
 
     @property
     def fingerprint(self) -> str:
@@ -162,14 +175,17 @@ def read_manifest(index: Path, *, name: str = MANIFEST_NAME) -> Manifest:
         IndexNotFoundError: there is none.
         IndexCorruptError: it cannot be read, or was altered.
         IndexMismatchError: a newer version wrote it.
+        OSError: the system lacks open files or memory.
     """
     try:
-        content = (index / name).read_bytes()
+        content = with_enough_files((index / name).read_bytes)
     except (FileNotFoundError, NotADirectoryError):
         where = repr(str(index))
         message = f"no index at {where}: make one with matir_nb.build(images, {where})"
         raise IndexNotFoundError(message) from None
     except OSError as error:
+        if is_shortage(error):
+            raise
         raise _altered(index, error) from error
     try:
         return parse_manifest(content, str(index))
@@ -188,11 +204,32 @@ def write_manifest(index: Path, manifest: Manifest) -> None:
 
 def manifest_text(manifest: Manifest) -> str:
     """Return the text of the file: JSON with its own checksum."""
-    document = asdict(manifest) | {"fingerprint": manifest.fingerprint}
-    document["format_version"] = FORMAT_VERSION
-    del document["version"]
+    document = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": manifest.fingerprint,
+        "made_by": manifest.made_by,
+        "preset": manifest.preset,
+        "image_root": manifest.image_root,
+        "next_segment": manifest.next_segment,
+        "segments": [_segment_json(segment) for segment in manifest.segments],
+        "skipped": manifest.skipped,
+    }
     text = {"checksum": fingerprint_of(document)} | document
-    return json.dumps(text, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(text, ensure_ascii=False) + "\n"  # `indent` would take json's slow path
+
+
+def _segment_json(segment: Segment) -> dict[str, Any]:
+    files = {
+        name: {"bytes": stamp.bytes, "sha256": stamp.sha256, "crc32": stamp.crc32}
+        for name, stamp in segment.files.items()
+    }
+    return {
+        "name": segment.name,
+        "n_images": segment.n_images,
+        "n_regions": segment.n_regions,
+        "dropped": segment.dropped,
+        "files": files,
+    }
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
@@ -207,6 +244,9 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         ValueError: or another error of Python: it is damaged.
     """
     document = json.loads(content.decode("utf-8"), parse_constant=_no_constant)
+    is_sealed = "checksum" in document  # in every version: a flipped digit is no newer one
+    checksum = document.pop("checksum", None)
+    _require(not is_sealed or fingerprint_of(document) == checksum, "its checksum is wrong")
     version = _whole(document["format_version"])
     if version > FORMAT_VERSION:
         message = (
@@ -214,10 +254,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
             f"to {FORMAT_VERSION}: update matir_nb, or build the index again"
         )
         raise IndexMismatchError(message)
-    _require(version >= 1, f"{version} is no format version")
-    if version > 1 or "checksum" in document:
-        checksum = document.pop("checksum")
-        _require(fingerprint_of(document) == checksum, "its checksum is wrong")
+    _require(version == 1 or (version > 1 and is_sealed), f"version {version} has no checksum")
     manifest = Manifest(
         made_by=_mapping(document["made_by"]),
         preset=_mapping(document["preset"]),
@@ -225,6 +262,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         segments=tuple(_segment(item) for item in document["segments"]),
         skipped=tuple((_text(name), _text(reason)) for name, reason in document["skipped"]),
         version=version,
+        next_segment=_whole(document.get("next_segment", 1)),
     )
     _whole(manifest.made_by["dim"])
     for role in ("segmenter", "encoder"):
@@ -238,7 +276,8 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 
 def _segment(item: Mapping[str, Any]) -> Segment:
     name, n_images = _text(item["name"]), _whole(item["n_images"])
-    _require(name.isascii() and name.isdigit(), f"{name[:80]!r} is no name of a segment")
+    is_name = name.isascii() and name.isdigit() and len(name) <= LONGEST_NAME
+    _require(is_name, f"{name[:80]!r} is no name of a segment")
     dropped = tuple(_whole(row) for row in item.get("dropped", ()))
     is_ordered = all(a < b for a, b in itertools.pairwise(dropped))
     _require(is_ordered and all(row < n_images for row in dropped[-1:]), "rows dropped wrongly")
@@ -247,7 +286,7 @@ def _segment(item: Mapping[str, Any]) -> Segment:
 
 
 def _file_name(name: str) -> str:
-    _require(name == Path(name).name and name.isascii(), f"{name[:80]!r} is no name of a file")
+    _require(FILE_NAME.fullmatch(name) is not None, f"{name[:80]!r} is no name of a file")
     return name
 
 

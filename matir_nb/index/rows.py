@@ -12,13 +12,16 @@ from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any, TypeAlias
 
+import numpy as np
+from PIL import Image
+
 from matir_nb.config import Preset
 from matir_nb.errors import MatirError, ModelUnavailableError
 from matir_nb.images import SkippedImage
 from matir_nb.index.tables import IndexedImage
 from matir_nb.models.base import MaskSource, RegionEncoder
 from matir_nb.models.given_masks import GivenMasks
-from matir_nb.types import ImageRef, Regions, RGBImage
+from matir_nb.types import FloatArray, ImageRef, Regions, RGBImage
 
 MODEL_IMAGES = 8
 """Images given to the models at once."""
@@ -135,7 +138,7 @@ class RowMaker:
         """
         try:
             return self._rows(pictures)
-        except (MatirError, MemoryError, RuntimeError) as error:
+        except (MatirError, MemoryError, RuntimeError, Image.DecompressionBombError) as error:
             return _reason(error, [ref for ref, _ in pictures])
 
     def _rows(self, pictures: Sequence[Picture]) -> list[IndexedImage]:
@@ -145,7 +148,27 @@ class RowMaker:
         with self.clock.stage("embed"):
             vectors = self.models.encoder.embed_regions(images, [r.masks for r in regions])
             wholes = self.models.encoder.embed_images(images)
+        for arrays in zip(vectors, wholes, strict=True):
+            _require_finite(arrays, self.models.encoder.model_id)
         return [IndexedImage(*row) for row in zip(refs, regions, vectors, wholes, strict=True)]
+
+
+def _require_finite(arrays: Sequence[FloatArray], model_id: str) -> None:
+    """Raise unless the vectors of a picture are finite as they are kept, in float16.
+
+    One that is not would spoil the codes of all that are stored with it.
+
+    Raises:
+        MatirError: one is not.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_finite = all(np.isfinite(array.astype(np.float16)).all() for array in arrays)
+    if not is_finite:
+        message = (
+            f"the encoder {model_id!r} gave numbers for it that are not finite: NaN, infinite, or "
+            f"beyond {np.finfo(np.float16).max:.0f}"
+        )
+        raise MatirError(message)
 
 
 def _reason(error: Exception, refs: Sequence[ImageRef]) -> str:
@@ -162,6 +185,8 @@ def _reason(error: Exception, refs: Sequence[ImageRef]) -> str:
             )
             raise ModelUnavailableError(message) from error
         return f"{width} x {height} pixels: the models need more memory for it than there is"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{refs[0].width} x {refs[0].height} pixels: too long and narrow for the models"
     if isinstance(error, MatirError) and not isinstance(error, ModelUnavailableError):
         return str(error)
     raise error

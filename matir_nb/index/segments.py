@@ -6,14 +6,12 @@ four arrays each: half precision as embedded, and the codes, scales and centre t
 joins segments; it knows no manifest's place and no model.
 """
 
-import io
-import mmap
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,9 +19,11 @@ from numpy.typing import NDArray
 
 from matir_nb.errors import IndexCorruptError
 from matir_nb.index import disk
+from matir_nb.index.arrays import header_of, open_array, write_header
 from matir_nb.index.arrow_map import ArrowMap
 from matir_nb.index.codes import Codes, HalfArray, encode_vectors
 from matir_nb.index.manifest import FileStamp, Segment
+from matir_nb.index.open_files import is_shortage, with_enough_files
 from matir_nb.index.tables import (
     IMAGE_KINDS,
     REGION_KINDS,
@@ -76,6 +76,9 @@ class OpenSegment:
             IndexCorruptError: a file is not what it should be.
             OSError: or ValueError: it cannot be read.
         """
+        if missing := set(FILES) - segment.files.keys():
+            message = f"the manifest names no {', '.join(sorted(missing))}"
+            raise ValueError(message)
         self.name = segment.name
         self._folder = folder
         self._files = segment.files
@@ -88,6 +91,12 @@ class OpenSegment:
         if rows != (segment.n_images, segment.n_regions):
             message = f"tables of {rows} rows, expected {(segment.n_images, segment.n_regions)}"
             raise ValueError(message)
+
+    @property
+    def content(self) -> str:
+        """Hex digest of its exact vectors: equal exactly when they are the same."""
+        digests = [self._files[vector_files(kind)[0]].sha256 for kind in KINDS]
+        return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -182,13 +191,14 @@ def open_segment(folder: Path, segment: Segment) -> OpenSegment:
 
     Raises:
         IndexCorruptError: a file is missing, truncated or not what it should be.
+        OSError: the system lacks open files or memory.
     """
     for name, stamp in segment.files.items():
         check_size(folder / name, stamp)
     try:
-        return OpenSegment(folder, segment)
+        return with_enough_files(lambda: OpenSegment(folder, segment))
     except (ValueError, KeyError, IndexError, OSError) as error:
-        if isinstance(error, IndexCorruptError):
+        if isinstance(error, IndexCorruptError) or is_shortage(error):
             raise
         message = f"{str(folder)!r} cannot be read ({error}): matir verify --repair"
         raise IndexCorruptError(message) from error
@@ -215,13 +225,16 @@ def check_content(path: Path, stamp: FileStamp) -> None:
 
     Raises:
         IndexCorruptError: it was altered.
+        OSError: the system lacks open files or memory.
     """
     checksum = 0
     try:
-        with path.open("rb") as file:
+        with with_enough_files(lambda: path.open("rb")) as file:
             while block := file.read(1 << 20):
                 checksum = zlib.crc32(block, checksum)
     except OSError as error:  # it cannot be read, or was compacted away this moment
+        if is_shortage(error):
+            raise
         message = f"{str(path)!r} cannot be read ({error.strerror}): matir verify --repair"
         raise IndexCorruptError(message) from error
     if stamp.crc32 not in (None, checksum):
@@ -281,7 +294,7 @@ def _write_vectors(
     """Write vectors and their codes, block by block."""
     name = vector_files(kind)[0]
     with disk.writing(folder / name) as file:
-        _write_header(file, "<f2", shape)
+        write_header(file, "<f2", shape)
         stamps = _write_codes(folder, kind, _written(file, _blocks(parts)), shape)
     return {name: _stamp(file)} | stamps
 
@@ -299,7 +312,7 @@ def _write_codes(
     _, codes_name, scales_name, centre_name = vector_files(kind)
     centre, scales = np.zeros(shape[1], np.float32), [np.zeros((3, 0), np.float32)]
     with disk.writing(folder / codes_name) as file:
-        _write_header(file, "|i1", shape)
+        write_header(file, "|i1", shape)
         for number, block in enumerate(blocks):
             if number == 0 and len(block):
                 centre = block.astype(np.float32).mean(axis=0)
@@ -311,7 +324,7 @@ def _write_codes(
     stamps = {codes_name: _stamp(file)}
     for name, array in ((scales_name, joined), (centre_name, centre)):
         with disk.writing(folder / name) as file:
-            _write_header(file, "<f4", array.shape)
+            write_header(file, "<f4", array.shape)
             file.write(np.ascontiguousarray(array))
         stamps[name] = _stamp(file)
     return stamps
@@ -331,56 +344,20 @@ def _blocks(parts: Iterable[NDArray[np.floating]]) -> Iterator[HalfArray]:
         yield np.concatenate(waiting)
 
 
-def _write_header(file: Any, descr: str, shape: tuple[int, ...]) -> None:
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
 def _stamp(file: disk.FileWriter) -> FileStamp:
     return FileStamp(file.n_bytes, file.sha256, file.crc32)
 
 
 def _open_vectors(folder: Path, kind: str, n: int) -> Vectors:
     vectors, codes, scales, centre = (folder / name for name in vector_files(kind))
-    d = (centre.stat().st_size - len(_header("<f4", (0,)))) // 4
-    exact = _open_array(vectors, "<f2", (n, d))
+    d = (centre.stat().st_size - len(header_of("<f4", (0,)))) // 4
+    exact = open_array(vectors, "<f2", (n, d))
     return Vectors(
         exact,
-        _open_array(vectors, "<f2", (n, d), is_picked_from=True),
+        open_array(vectors, "<f2", (n, d), is_picked_from=True),
         Codes(
-            centre=_open_array(centre, "<f4", (d,)),
-            codes=_open_array(codes, "|i1", (n, d)),
-            scales=_open_array(scales, "<f4", (3, n)),
+            centre=open_array(centre, "<f4", (d,)),
+            codes=open_array(codes, "|i1", (n, d)),
+            scales=open_array(scales, "<f4", (3, n)),
         ),
     )
-
-
-def _open_array(
-    path: Path, dtype: str, shape: tuple[int, ...], *, is_picked_from: bool = False
-) -> NDArray[Any]:
-    """Return an array over the memory map of a file.
-
-    Raises:
-        ValueError: the file holds something else.
-    """
-    header = _header(dtype, shape)
-    with path.open("rb") as file:
-        if file.read(len(header)) != header:
-            message = f"{path.name} holds no array of {np.dtype(dtype)} {shape}"
-            raise ValueError(message)
-        if 0 in shape:
-            return np.zeros(shape, dtype)
-        # copy-on-write maps can be given to torch, which refuses read-only memory
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    if is_picked_from and hasattr(mmap, "MADV_RANDOM"):
-        mapped.madvise(mmap.MADV_RANDOM)
-    # a plain array: slicing a `np.memmap` costs microseconds each time
-    return np.frombuffer(mapped, dtype, offset=len(header)).reshape(shape)
-
-
-def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
-    """Return the first bytes of a ``.npy`` file of ours."""
-    written = io.BytesIO()
-    header = {"descr": dtype, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(written, header)
-    return written.getvalue()

@@ -114,7 +114,11 @@ class Index:
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
         """One id per row; read when first asked for."""
-        return tuple(self.ids_of(range(self.n_images)))
+        ids: list[str] = []
+        for part in self.parts:
+            stored = part.images.slices("image_id", 0, part.images.n_rows)
+            ids += [stored[row].decode() for row in part.live.tolist()]
+        return tuple(ids)
 
     @cached_property
     def id_ranks(self) -> NDArray[np.int64]:
@@ -144,7 +148,7 @@ class Index:
         found = [scan(queries, part.wholes.exact)[:, part.live] for part in self.parts]
         return np.concatenate([np.zeros((len(queries), 0), np.float32), *found], axis=1)
 
-    def ids_of(self, rows: Sequence[int] | range) -> list[str]:
+    def ids_of(self, rows: Sequence[int]) -> list[str]:
         """Return the image ids of rows."""
         ids = [part.images.value("image_id", row) for part, row in map(self.place_of, rows)]
         self._row_of.update(zip(ids, rows, strict=True))
@@ -189,6 +193,16 @@ class Index:
         """Tell whether an image is in the index."""
         return image_id in self._row_of or image_id in self._rows
 
+    def holder_of(self, names: Sequence[str]) -> str | None:
+        """Return the id of the image whose bytes one of the files `names` has; None = no image.
+
+        Args:
+            names: image ids that the copy may have.
+        """
+        is_copy = pl.col("copies").list.eval(pl.element().is_in(list(names))).list.any()
+        found = self._facts.filter(is_copy)["image_id"]
+        return str(found[0]) if len(found) else None
+
     def rows_of(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Return the rows of images.
 
@@ -197,6 +211,17 @@ class Index:
         """
         known = self._row_of if all(i in self._row_of for i in image_ids) else self._rows
         return np.array([known[image_id] for image_id in image_ids], np.int64)
+
+    @cached_property
+    def _facts(self) -> pl.DataFrame:
+        frames = [part.image_frame() for part in self.parts]
+        images = pl.concat(frames) if frames else pl.DataFrame(schema=IMAGE_SCHEMA)
+        folder = pl.col("image_id").str.extract("(?s)^(.*)/", 1).fill_null("")
+        name = pl.col("image_id").str.extract("([^/]*)$", 1)
+        hidden = ("path", "fingerprint", "first_region", "n_regions", "image_id")
+        return images.select(
+            "image_id", folder.alias("folder"), name.alias("name"), pl.exclude(hidden)
+        )
 
     def facts_table(self) -> pl.DataFrame:
         """Return one row per image, in order: what a filter can ask for.
@@ -207,16 +232,8 @@ class Index:
         Raises:
             IndexCorruptError: the file of the user's own columns is damaged.
         """
-        frames = [part.image_frame() for part in self.parts]
-        images = pl.concat(frames) if frames else pl.DataFrame(schema=IMAGE_SCHEMA)
-        folder = pl.col("image_id").str.extract("(?s)^(.*)/", 1).fill_null("")
-        name = pl.col("image_id").str.extract("([^/]*)$", 1)
-        hidden = ("path", "fingerprint", "first_region", "n_regions", "image_id")
-        facts = images.select(
-            "image_id", folder.alias("folder"), name.alias("name"), pl.exclude(hidden)
-        )
         own = read_columns(self.path)
-        return facts.join(own, on="image_id", how="left", maintain_order="left")
+        return self._facts.join(own, on="image_id", how="left", maintain_order="left")
 
     def load_image(self, image_id: str, *, max_side: int | None = None) -> RGBImage:
         """Return the image's pixels, upright.

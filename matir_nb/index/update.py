@@ -4,14 +4,24 @@ Rows of pictures that are known are kept, or written again under other names, wi
 the others are decoded and given to the models. Every batch is on the disk before the next begins.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import TypeAlias
 
-from matir_nb.errors import ModelUnavailableError
+from matir_nb.errors import IndexCorruptError, ModelUnavailableError
 from matir_nb.images import ImageLimits, SkippedImage, read_files
-from matir_nb.index.changes import Changes, Fresh, Rewrite, changes_of, files_to_hash
+from matir_nb.index.changes import (
+    Changes,
+    Fresh,
+    KnownFile,
+    Rewrite,
+    SeenFile,
+    changes_of,
+    files_to_hash,
+)
+from matir_nb.index.columns import rename_images
 from matir_nb.index.folder import Folder
 from matir_nb.index.rows import Picture, RowMaker
 from matir_nb.index.tables import IndexedImage
@@ -19,6 +29,7 @@ from matir_nb.index.writer import IndexWriter
 from matir_nb.progress import Progress
 from matir_nb.types import FileFacts, ImageRef
 
+LOG = logging.getLogger(__name__)
 SEGMENT_IMAGES = 64
 """Images per segment, at most."""
 SEGMENT_SECONDS = 60.0
@@ -65,6 +76,8 @@ class Update:
         except (KeyboardInterrupt, ModelUnavailableError):
             self._store()
             raise
+        except IndexCorruptError:
+            raise
         except OSError as error:
             n, where = self.writer.n_images, str(self.writer.path)
             error.add_note(f"{where!r} can be opened with {n} images; build again to go on.")
@@ -80,16 +93,41 @@ class Update:
             for image_id in list(kept):
                 del known[image_id]
         by_name = self.maker.models.go_by_name
-        digests: dict[str, str | None] = {}
+        to_hash = files_to_hash(known, files, rehash=rehash, by_name=by_name)
         with self.maker.clock.stage("read"):
-            for image_id in files_to_hash(known, files, rehash=rehash, by_name=by_name):
-                digests[image_id] = digest = self.folder.digest_of(image_id)
-                if image_id in known and known[image_id].fingerprint == digest:
-                    self._count(1)
-        changes = changes_of(known, files, digests, by_name=by_name)
+            digests = self._digests(known, to_hash)
+        changes = changes_of(known, self.folder.files, digests, by_name=by_name)
         n_fresh = sum(len(picture.image_ids) for picture in changes.fresh)
         self._count(len(files) - n_fresh - self._n_done)
         return changes
+
+    def _digests(
+        self, known: Mapping[str, KnownFile], to_hash: Sequence[str]
+    ) -> dict[str, str | None]:
+        """Return image id -> digest of the bytes; None = they cannot be read.
+
+        Of a file that is known and has its name still, but cannot be asked or read now, it is the
+        known one, and the file counts as unchanged.
+        """
+        held = _files_of(known)
+        kept: dict[str, SeenFile] = {}
+        unasked = [i for i, file in self.folder.files.items() if file.n_bytes is None and i in held]
+        digests: dict[str, str | None] = dict.fromkeys(unasked)
+        for image_id in (*unasked, *to_hash):
+            if image_id not in digests:
+                digests[image_id] = self.folder.digest_of(image_id)
+            why = ""
+            if digests[image_id] is None and image_id in held:
+                why = self.folder.trouble_with(image_id)
+            if why:
+                file = held[image_id]
+                digests[image_id] = file.fingerprint
+                kept[image_id] = SeenFile(file.n_bytes, file.modified)
+                self.skipped.append(SkippedImage(image_id, f"{why}: kept as it was indexed"))
+            if image_id in known and known[image_id].fingerprint == digests[image_id]:
+                self._count(1)
+        self.folder = replace(self.folder, files={**self.folder.files, **kept})
+        return digests
 
     def _keep(self, changes: Changes, limits: ImageLimits | None) -> None:
         """Drop the rows that are gone, and write those again that have other names or times."""
@@ -114,6 +152,11 @@ class Update:
             known = replace(row.ref, facts=facts.get(step.new, row.ref.facts))
             ref = self._ref(known, step.new)
             renamed.append(replace(row, ref=ref, copies=step.file.copies))
+        new_ids = {step.old: step.new for step in steps if step.old != step.new}
+        try:  # before the names: done again after a crash, it finds nothing to do
+            rename_images(self.writer.path, new_ids)
+        except IndexCorruptError as error:
+            LOG.warning("columns of moved images stay under their old names: %s", error)
         self.writer.add(renamed, dropping=[step.old for step in steps])
 
     def _facts_of(
@@ -196,3 +239,9 @@ class Update:
             if item is None:
                 return
             yield item
+
+
+def _files_of(known: Mapping[str, KnownFile]) -> dict[str, KnownFile]:
+    """Return image id -> file, of rows and of their copies, of which no time is known."""
+    copies = {name: replace(file, modified=None) for file in known.values() for name in file.copies}
+    return copies | dict(known)

@@ -1,8 +1,9 @@
 """Scores: exact cosines, the best region per image, the fused score, best images first.
 
 An exact cosine is the product of a query with a stored vector, summed in double precision and
-rounded to single precision: it does not depend on which vectors are scored together. Vectors stay
-half precision on disk and are widened block by block. This module knows no file and no model.
+rounded to single precision: but for a rounding at the very middle of two numbers, it does not
+depend on which vectors are scored together. Vectors stay half precision on disk and are widened
+block by block. This module knows no file and no model.
 """
 
 from collections.abc import Iterator, Sequence

@@ -24,6 +24,8 @@ from matir_nb.index.manifest import (
 from matir_nb.printing import printable
 from matir_nb.progress import Progress
 
+TRIES = 5
+"""While another process compacts the index, what it replaced looks as if it were missing."""
 MISSING = "is missing"
 ALTERED = "was altered"
 
@@ -105,7 +107,18 @@ def verify(path: str | Path, *, progress: Progress | None = None) -> VerifyRepor
         IndexMismatchError: a newer version wrote it.
     """
     path = Path(path)
-    manifest, broken = usable_manifest(path)
+    for _ in range(TRIES):
+        manifest, broken = usable_manifest(path)
+        report = _read(path, manifest, broken, progress)
+        if report.is_sound or usable_manifest(path)[0] == manifest:
+            break
+    return report
+
+
+def _read(
+    path: Path, manifest: Manifest | None, broken: list[Broken], progress: Progress | None
+) -> VerifyReport:
+    """Read every file that `manifest` names, and those beside them; add them to `broken`."""
     segments = () if manifest is None else manifest.segments
     n_files = sum(len(segment.files) for segment in segments)
     for n_read, (segment, name, stamp) in enumerate(_files(segments), start=1):

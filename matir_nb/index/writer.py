@@ -2,14 +2,15 @@
 
 A segment is complete on the disk before the manifest names it, so an index can be opened whenever
 its writer stops, and holds every batch that was reported. An image that goes is marked as dropped
-in the manifest; its bytes go when segments are joined. This module knows no model.
+in the manifest; its bytes go when segments are joined. Segments are joined while they are written,
+too, so that there are never many of them. This module knows no model.
 """
 
 import contextlib
 import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ from typing import Any, Self
 from matir_nb.errors import ConfigError, IndexMismatchError, IndexNotFoundError, MatirError
 from matir_nb.index import disk
 from matir_nb.index.changes import KnownFile
+from matir_nb.index.joining import DROPPED_SHARE, ripe, waiting
 from matir_nb.index.lock import LOCK_NAME, OWNER_NAME, write_lock
 from matir_nb.index.manifest import (
     BACKUP_NAME,
@@ -29,6 +31,7 @@ from matir_nb.index.manifest import (
     write_manifest,
 )
 from matir_nb.index.migrate import lifted
+from matir_nb.index.places import Place, place_of, places_in
 from matir_nb.index.segments import (
     OpenSegment,
     check_content,
@@ -39,20 +42,6 @@ from matir_nb.index.segments import (
 from matir_nb.index.tables import IndexedImage, image_ref, regions_between
 
 LOG = logging.getLogger(__name__)
-JOIN_BYTES = 256 << 20
-"""Segments are joined up to this size."""
-DROPPED_SHARE = 0.25
-"""A segment with a larger share of dropped images is written again when a build ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an image is, and what is known of its file."""
-
-    segment: str
-    row: int
-    n_regions: int
-    file: KnownFile
 
 
 class IndexWriter:
@@ -68,8 +57,10 @@ class IndexWriter:
         self._lock = write_lock(path)
         self._manifest = manifest
         self._root = root
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._checked: set[str] = set()
+        self._last: OpenSegment | None = None  # that a stored image was read of
+        self._is_joining = True
 
     @classmethod
     def create_or_resume(
@@ -117,10 +108,13 @@ class IndexWriter:
                 old = read_manifest(path)
                 _require_made_by(path, old, wanted.made_by)
                 kept = lifted(path, old) if old.version == 1 else old.segments
-                writer._manifest = replace(wanted, segments=kept, skipped=old.skipped)
+                writer._manifest = replace(
+                    wanted, segments=kept, skipped=old.skipped, next_segment=old.next_segment
+                )
             write_manifest(path, writer._manifest)
             writer.remove_leftovers()
-            writer._read_places()
+            for segment in writer._manifest.segments:
+                writer._places.update(places_in(writer._opened(segment)))
         except BaseException:
             writer._lock.close()
             raise
@@ -137,6 +131,7 @@ class IndexWriter:
         trace: TracebackType | None,
     ) -> None:
         """Remove what an interrupted batch left behind; let others write."""
+        self._last = None
         try:
             self.remove_leftovers()
         except (OSError, MatirError) as problem:
@@ -175,7 +170,8 @@ class IndexWriter:
         self._commit((*self._without(gone), segment))
         self._forget(gone)
         for number, row in enumerate(rows):
-            self._places[row.ref.image_id] = _place(segment.name, number, row)
+            self._places[row.ref.image_id] = place_of(segment.name, number, row)
+        self._join_ripe()
 
     def drop(self, image_ids: Collection[str]) -> None:
         """Take images out; ids that are not in the index are passed over."""
@@ -192,7 +188,7 @@ class IndexWriter:
             IndexCorruptError: its segment was altered.
         """
         place = self._places[image_id]
-        part = self._sound(next(s for s in self._manifest.segments if s.name == place.segment))
+        part = self._holding(place.segment)
         ref = image_ref(part.images, place.row, self._root)
         first, end = part.offsets[place.row : place.row + 2].tolist()
         return IndexedImage(
@@ -204,7 +200,7 @@ class IndexWriter:
         )
 
     def compact(self) -> None:
-        """Join segments up to `JOIN_BYTES`, and write those anew that hold dropped images.
+        """Join segments up to `joining.JOIN_BYTES`, and write those anew that hold dropped images.
 
         Raises:
             IndexCorruptError: a segment was altered.
@@ -233,12 +229,21 @@ class IndexWriter:
                 with contextlib.suppress(OSError):
                     disk.remove_tree(folder)
 
+    def _join_ripe(self) -> None:
+        """Keep the number of segments small; the index is complete without it."""
+        try:
+            while self._is_joining and (groups := ripe(self._manifest.segments)):
+                for group in groups:
+                    self._join_group(group)
+                self.remove_leftovers()
+        except OSError as error:
+            self._is_joining = False
+            LOG.warning("segments of %s stay apart: %s", self.path, error)
+
     def _join(self, *, dropped_share: float) -> None:
         """Write groups of segments as one each, and those with a larger share of dropped images."""
-        for group in list(_groups(self._manifest.segments)):
-            dropped = sum(len(segment.dropped) for segment in group)
-            n_images = sum(segment.n_images for segment in group)
-            if len(group) > 1 or dropped > dropped_share * n_images:
+        while groups := waiting(self._manifest.segments, dropped_share=dropped_share):
+            for group in groups:
                 self._join_group(group)
 
     def _join_group(self, group: Sequence[Segment]) -> None:
@@ -247,9 +252,10 @@ class IndexWriter:
         segments = list(self._manifest.segments)
         first = segments.index(group[0])
         segments[first : first + len(group)] = joined
-        self._commit(tuple(segments))
+        # before the commit, like its segments: if the disk refuses it, the next one has both
         for segment in joined:
-            self._read_places_of(segment)
+            self._places.update(dict(places_in(self._opened(segment))))
+        self._commit(tuple(segments))
 
     def _without(self, gone: Collection[str]) -> tuple[Segment, ...]:
         """Return the segments with images dropped; those that hold nothing else are left out."""
@@ -266,16 +272,25 @@ class IndexWriter:
 
     def _commit(self, segments: tuple[Segment, ...]) -> None:
         self._lock.require_held()
+        self._last = None
         # set before it is written: interrupted in between, no segment may be taken for a leftover
         self._manifest = replace(self._manifest, segments=segments)
         write_manifest(self.path, self._manifest)
 
     def _new_folder(self) -> Path:
         taken = [int(f.name) for f in (self.path / SEGMENTS).iterdir() if f.name.isdigit()]
-        return self.path / SEGMENTS / f"{max(taken, default=0) + 1:06d}"
+        # a name never comes back: what was made of an old segment must not fit a new one
+        number = max(self._manifest.next_segment, max(taken, default=0) + 1)
+        return self.path / SEGMENTS / f"{number:06d}"
 
     def _opened(self, segment: Segment) -> OpenSegment:
         return open_segment(self.path / SEGMENTS / segment.name, segment)
+
+    def _holding(self, name: str) -> OpenSegment:
+        """Return a segment, opened; the last one stays open until segments change."""
+        if self._last is None or self._last.name != name:
+            self._last = self._sound(next(s for s in self._manifest.segments if s.name == name))
+        return self._last
 
     def _sound(self, segment: Segment) -> OpenSegment:
         """Open a segment whose content is to be written anew: damage must not get a new checksum.
@@ -288,37 +303,6 @@ class IndexWriter:
                 check_content(self.path / SEGMENTS / segment.name / name, stamp)
             self._checked.add(segment.name)
         return self._opened(segment)
-
-    def _read_places(self) -> None:
-        for segment in self._manifest.segments:
-            self._read_places_of(segment)
-
-    def _read_places_of(self, segment: Segment) -> None:
-        part = self._opened(segment)
-        names = ("image_id", "n_regions", "fingerprint", "n_bytes", "modified", "copies")
-        images = part.image_frame().select(names)
-        for row, values in zip(part.live.tolist(), images.iter_rows(), strict=True):
-            image_id, n_regions, fingerprint, n_bytes, modified, copies = values
-            file = KnownFile(fingerprint, n_bytes, modified, tuple(copies or ()))
-            self._places[image_id] = _Place(segment.name, row, n_regions, file)
-
-
-def _place(segment: str, number: int, row: IndexedImage) -> _Place:
-    facts = row.ref.facts
-    file = KnownFile(row.ref.fingerprint, facts.n_bytes, facts.modified, row.copies)
-    return _Place(segment, number, len(row.regions), file)
-
-
-def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
-    """Yield neighbours that together stay within `JOIN_BYTES`."""
-    group: list[Segment] = []
-    for segment in segments:
-        if group and sum(s.n_bytes for s in group) + segment.n_bytes > JOIN_BYTES:
-            yield group
-            group = []
-        group.append(segment)
-    if group:
-        yield group
 
 
 def _relative(root: Path, index: Path) -> str:

@@ -5,6 +5,7 @@ This module knows pixels and boxes, and no model.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from matir_nb.types import BoxXYXY, MaskRLE
 
 Window = tuple[int, int, int, int]
 """(x0, y0, x1, y1) in whole pixels of the image; it may leave the image."""
+MOST_PIXELS = 64_000_000
+"""Of a window; a larger one is looked at in a smaller picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ def _as_image(mask: MaskRLE) -> Image.Image:
 
 
 def _colours(image: Image.Image, window: Window, side: int, outside: int) -> NDArray[np.uint8]:
+    image, window = _shrunk(image, window)
     x0, y0, x1, y1 = window
     is_inside = x0 >= 0 and y0 >= 0 and x1 <= image.width and y1 <= image.height
     if outside == 0 or is_inside:
@@ -172,4 +176,18 @@ def _colours(image: Image.Image, window: Window, side: int, outside: int) -> NDA
 
 
 def _alpha(mask: Image.Image, window: Window, side: int) -> NDArray[np.uint8]:
+    mask, window = _shrunk(mask, window)
     return np.asarray(mask.crop(window).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def _shrunk(image: Image.Image, window: Window) -> tuple[Image.Image, Window]:
+    """Return picture and window at a whole fraction of their size where the window is vast.
+
+    The square around a panorama is many times the panorama, and Pillow refuses to make it.
+    """
+    x0, y0, x1, y1 = window
+    factor = ceil(sqrt((x1 - x0) * (y1 - y0) / MOST_PIXELS))
+    if factor <= 1:
+        return image, window
+    left, top = floor(x0 / factor), floor(y0 / factor)
+    return image.reduce(factor), (left, top, ceil(x1 / factor), ceil(y1 / factor))

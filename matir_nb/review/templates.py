@@ -198,6 +198,7 @@ def search_template(  # noqa: PLR0913 - the options of a search, by name
     judge: Any = None,
     n_judged: int | None = None,
     where: Where | None = None,
+    approximate: bool | None = None,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
     **lists: Iterable[str],
@@ -213,6 +214,7 @@ def search_template(  # noqa: PLR0913 - the options of a search, by name
         judge: as `Engine.search` takes it.
         n_judged: candidates per query that the judge sees; None = the preset's number.
         where: as `Engine.search` takes it.
+        approximate: as `Engine.search` takes it.
         progress: called with (queries done, queries to do).
         cancel: asked within and between queries.
         lists: for every name in braces the values that it takes.
@@ -227,7 +229,13 @@ def search_template(  # noqa: PLR0913 - the options of a search, by name
     done: dict[str, SearchResult] = {}
     to_do = list(dict.fromkeys(queries))
     found_all = engine.searches(
-        to_do, k=k, judge=judge, n_judged=n_judged, where=where, cancel=cancel
+        to_do,
+        k=k,
+        judge=judge,
+        n_judged=n_judged,
+        where=where,
+        approximate=approximate,
+        cancel=cancel,
     )
     try:
         for query, found in zip(to_do, found_all, strict=True):

@@ -31,10 +31,12 @@ class Retrieval:
         stage1_scores: (n_images,) of every image of the index, by its row; of images that are no
             candidates as the int8 codes say, and -inf where a filter left the image out, or an
             approximate index did not propose it.
+        is_exact: whether all images were looked at; False = an approximate index proposed them.
     """
 
     candidates: tuple[Candidate, ...]
     stage1_scores: FloatArray
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,10 @@ def retrieve_all(
     else:
         pairs = zip(texts, proposed.images, strict=True)
         found = [best_among(index, t, rows, k=n_images, config=config) for t, rows in pairs]
-    return [_described(index, text, best, config) for text, best in zip(texts, found, strict=True)]
+    return [
+        Retrieval(_described(index, text, best, config), best.estimates, proposed is None)
+        for text, best in zip(texts, found, strict=True)
+    ]
 
 
 def scan(
@@ -191,13 +196,14 @@ def candidate(
     )
 
 
-def _described(index: Index, text: FloatArray, best: Best, config: RetrieveConfig) -> Retrieval:
+def _described(
+    index: Index, text: FloatArray, best: Best, config: RetrieveConfig
+) -> tuple[Candidate, ...]:
     pairs = zip(best.rows.tolist(), best.scores.tolist(), strict=True)
-    candidates = tuple(
+    return tuple(
         candidate(index, text, row, place + 1, score, config)
         for place, (row, score) in enumerate(pairs)
     )
-    return Retrieval(candidates, best.estimates)
 
 
 def _cosines(text: FloatArray, vectors: FloatArray) -> FloatArray:

@@ -135,14 +135,14 @@ class SearchBox(ResultView):
             raise MatirError("aborted: cancelled before the search began")
         started = perf_counter()
         job.report("retrieve", 0, 1)
+        options = _judging(request["judge"]) | ({"where": self.where} if self.where else {})
         result = engine.search(
             request["query"],
             k=request["k"],
             n_judged=request["n_judged"],
             cancel=job.is_cancelled,
             progress=lambda done, total: job.report("judge", done, total),
-            **_judging(request["judge"]),
-            where=self.where or None,
+            **options,
         )
         self._show(result, job, perf_counter() - started)
         is_cut = was_cut_short(result)

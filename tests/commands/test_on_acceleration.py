@@ -7,6 +7,7 @@ from fakes import OracleEncoder, oracle_index
 from matir_nb import cli
 from matir_nb.config import RetrieveConfig
 from matir_nb.index.approximate.about import ABOUT, FOLDER
+from matir_nb.index.approximate.build import build_approximate
 from matir_nb.index.approximate.opened import Approximate, Refused
 from matir_nb.index.store import Index
 
@@ -53,6 +54,17 @@ def test_built_used_and_dropped(told, gallery):
     assert told("accelerate", "--drop")[1] == "dropped: every search is exact\n"
     assert isinstance(Approximate.open(index.path, index.parts, RetrieveConfig()), Refused)
     assert told("accelerate", "--drop")[1] == "there was no approximate index\n"
+
+
+def test_a_search_says_whether_it_was_approximate(told, gallery):
+    index = Index.open(gallery[0])
+    build_approximate(index.path, index.parts)
+    code, _, err = told("search", "red circle", "--approximate", "--no-judge")
+    assert (code, "searched exactly: of so few regions" in err) == (0, True)
+    told("accelerate", "--drop")
+    _, _, err = told("search", "red circle", "--approximate", "--no-judge")
+    assert "searched exactly: there is no approximate index" in err
+    assert "searched exactly" not in told("search", "red circle", "--no-judge")[2]
 
 
 def test_queries_of_a_file(told, tmp_path, gallery):

@@ -1,7 +1,9 @@
 """Approximate search: recall against brute force, filters, and every reason not to use it."""
 
 import json
+import re
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -33,6 +35,10 @@ class Part:
     live: np.ndarray
     regions: Stored
     wholes: Stored
+
+    @property
+    def content(self):
+        return sha256(self.regions.exact.tobytes() + self.wholes.exact.tobytes()).hexdigest()
 
 
 def a_part(name, n_images, *, per_image=8, dropped=0.1, seed=0):
@@ -297,6 +303,15 @@ def test_refused_when_segments_changed(ivf, parts):
     assert message in reason_of(ivf, parts[:-1])
     assert message in reason_of(ivf, parts[::-1])
     assert message in reason_of(ivf, [a_part("000001", 5), *parts[1:]])
+    altered = replace(parts[0], wholes=Stored(-parts[0].wholes.exact))
+    assert message in reason_of(ivf, [altered, *parts[1:]])
+
+
+def test_refused_where_it_does_not_say_of_which_vectors_it_is(ivf, parts):
+    file = ivf / FOLDER / ABOUT
+    about = About.from_json(file.read_text())
+    file.write_text(replace(about, contents=()).to_json())
+    assert "index changed since" in reason_of(ivf, parts)
 
 
 def test_refused_for_other_weights(ivf, parts):
@@ -331,8 +346,9 @@ def test_refused_when_its_description_is_damaged(ivf, parts):
 
 def test_a_description_cannot_point_elsewhere(ivf):
     about = About.from_json((ivf / FOLDER / ABOUT).read_text())
-    with pytest.raises(ValueError, match=r"file '\.\./x'"):
-        About.from_json(replace(about, file="../x").to_json())
+    for name in ("../x", "..", "", "a/b.faiss", "a\0.faiss"):
+        with pytest.raises(ValueError, match=f"file {re.escape(repr(name))}"):
+            About.from_json(replace(about, file=name).to_json())
 
 
 def test_without_faiss(ivf, parts, monkeypatch):

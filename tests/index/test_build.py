@@ -1,3 +1,4 @@
+import errno
 import gc
 import hashlib
 import json
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from fakes import OracleEncoder, OracleMaskSource, scene_gallery
@@ -31,6 +33,7 @@ from matir_nb.images import ImageLimits, SkippedImage
 from matir_nb.index import build as build_module
 from matir_nb.index import rows, update, writer
 from matir_nb.index.build import build
+from matir_nb.index.columns import add_columns
 from matir_nb.index.folder import Folder
 from matir_nb.index.store import Index
 from matir_nb.index.verify import verify
@@ -571,6 +574,147 @@ def test_images_in_a_folder_that_cannot_be_listed_stay(gallery, tmp_path, monkey
     assert report.n_dropped == 0
 
 
+def linked(gallery, tmp_path, n=3):
+    """Return a folder of links to scenes on another disk, that disk, and an index of them."""
+    folder, scenes = gallery
+    disk, work = tmp_path / "disk", tmp_path / "work"
+    disk.mkdir()
+    work.mkdir()
+    for scene in scenes[:n]:
+        name = f"{scene.scene_id}.png"
+        shutil.copy(folder / name, disk / name)
+        (work / name).symlink_to(disk / name)
+    settle(disk)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    return work, disk
+
+
+def test_files_on_a_disk_that_is_not_there_now_stay_as_they_were(gallery, tmp_path):
+    work, disk = linked(gallery, tmp_path)
+    scenes = gallery[1]
+    before = content(Index.open(tmp_path / "i.matir"))
+    disk.rename(tmp_path / "away")
+    (work / "new.png").symlink_to(disk / "new.png")
+    (work / min(before)).unlink()
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert counts(report) == {"unchanged": 2, "dropped": 1}
+    reasons = {item.image_id: item.reason for item in report.skipped}
+    kept = sorted(before)[1:]
+    assert set(reasons) == {*kept, "new.png"}
+    assert {reasons[name] for name in kept} == {
+        "a link that leads to no file now: kept as it was indexed"
+    }
+    (tmp_path / "away").rename(disk)
+    (work / "new.png").unlink()
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert (counts(report), report.skipped) == ({"unchanged": 2}, ())
+    assert content(Index.open(tmp_path / "i.matir")) == {name: before[name] for name in kept}
+
+
+def test_a_folder_on_a_disk_that_is_not_there_now_stays_as_it_was(gallery, tmp_path):
+    folder, scenes = gallery
+    disk = shutil.copytree(folder, tmp_path / "disk")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "album").symlink_to(disk)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    disk.rename(tmp_path / "away")
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert (counts(report), report.n_images) == ({"unchanged": N}, N)
+    assert [item.image_id for item in report.skipped] == ["album"]
+
+
+@pytest.mark.parametrize("what", ["stat", "open", "read"])
+@pytest.mark.parametrize("error", [errno.ESTALE, errno.EACCES, errno.EIO])
+def test_a_known_file_that_cannot_be_read_for_a_moment_stays(
+    gallery, tmp_path, monkeypatch, what, error
+):
+    folder, scenes = gallery
+    work = shutil.copytree(folder, tmp_path / "work")
+    settle(work)
+    build(work, tmp_path / "i.matir", **models(scenes))
+    before = content(Index.open(tmp_path / "i.matir"))
+    name = min(before)
+
+    def failing(act):
+        def acts(self, *args, **options):
+            is_it = getattr(self, "name", "").endswith(f"work/{name}") or self == work / name
+            if is_it and options.get("follow_symlinks", True):
+                raise OSError(error, os.strerror(error))
+            return act(self, *args, **options)
+
+        return acts
+
+    if what == "read":
+        monkeypatch.setattr(hashlib, "file_digest", failing(hashlib.file_digest))
+    else:
+        monkeypatch.setattr(Path, what, failing(getattr(Path, what)))
+    report = build(work, tmp_path / "i.matir", rehash=True, **models(scenes))
+    assert counts(report) == {"unchanged": N}
+    ((image_id, reason),) = [(item.image_id, item.reason) for item in report.skipped]
+    assert (image_id, reason.endswith(": kept as it was indexed")) == (name, True)
+    monkeypatch.undo()
+    assert content(Index.open(tmp_path / "i.matir")) == before
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert (counts(report), report.skipped) == ({"unchanged": N}, ())
+
+
+def test_a_copy_that_cannot_be_read_now_stays_a_copy(gallery, tmp_path):
+    scenes = gallery[1]
+    work, disk = linked(gallery, tmp_path, n=1)
+    name = f"{scenes[0].scene_id}.png"
+    (work / "zoo.png").symlink_to(disk / name)
+    shutil.copy(disk / name, work / "a.png")
+    build(work, tmp_path / "i.matir", **models(scenes))
+    disk.rename(tmp_path / "away")
+    (work / "a.png").unlink()
+    report = build(work, tmp_path / "i.matir", **models(scenes))
+    assert {item.image_id for item in report.skipped} == {name, "zoo.png"}
+    assert report.n_images == report.n_copies == 1
+    assert Index.open(tmp_path / "i.matir").copies_of(name) == ("zoo.png",)
+
+
+class Wild(OracleEncoder):
+    """Gives a number that cannot be kept for the picture `of`."""
+
+    of, number, kind = None, 0.0, "images"
+
+    def embed_images(self, images):
+        return self._spoilt("images", images, super().embed_images(images))
+
+    def embed_regions(self, images, masks):
+        return self._spoilt("regions", images, super().embed_regions(images, masks))
+
+    def _spoilt(self, kind, images, vectors):
+        vectors = [np.array(array) for array in vectors]
+        for image, array in zip(images, vectors, strict=True):
+            if kind == self.kind and np.array_equal(image, self.of):
+                array.flat[1] = self.number
+        return vectors
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 65520.0, 1e30])
+@pytest.mark.parametrize("kind", ["images", "regions"])
+def test_a_picture_whose_vectors_are_not_finite_costs_itself(gallery, tmp_path, number, kind):
+    folder, scenes = gallery
+    wild = Wild(scenes)
+    wild.of, wild.number, wild.kind = scenes[3].image, number, kind
+    report = build(folder, tmp_path / "i.matir", **models(scenes, encoder=wild))
+    ((image_id, reason),) = [(item.image_id, item.reason) for item in report.skipped]
+    assert image_id == f"{scenes[3].scene_id}.png"
+    assert "numbers for it that are not finite: NaN, infinite, or beyond 65504" in reason
+    index = Index.open(tmp_path / "i.matir")
+    assert index.n_images == N - 1
+    assert np.isfinite(index.best_region_scores(np.eye(index.dim, dtype=np.float32))).all()
+
+
+def test_the_largest_number_that_can_be_kept_is_kept(gallery, tmp_path):
+    folder, scenes = gallery
+    wild = Wild(scenes)
+    wild.of, wild.number = scenes[3].image, 65504.0
+    assert build(folder, tmp_path / "i.matir", **models(scenes, encoder=wild)).skipped == ()
+
+
 def test_masks_by_name_make_every_name_an_image(gallery, tmp_path):
     folder, scenes = gallery
     work = tmp_path / "work"
@@ -806,3 +950,34 @@ def test_masks_of_another_size_skip_that_image_only(gallery, tmp_path):
     report = build(folder, tmp_path / "i.matir", **models(scenes, masks=masks))
     assert [item.image_id for item in report.skipped] == [f"{other.scene_id}.png"]
     assert report.n_images == N - 1
+
+
+def test_the_users_columns_follow_a_file_that_moves(gallery, tmp_path):
+    work, path = tmp_path / "scenes", tmp_path / "i.matir"
+    shutil.copytree(gallery[0], work)
+    build(work, path, **models(gallery[1]))
+    ids = Index.open(path).image_ids
+    stars = pl.DataFrame({"image_id": ids, "stars": range(len(ids))})
+    add_columns(path, stars, ids)
+    (work / ids[0]).rename(work / "best.png")
+    assert build(work, path, **models(gallery[1])).n_moved == 1
+    table = Index.open(path).facts_table()
+    found = dict(table.select("image_id", "stars").iter_rows())
+    assert found["best.png"] == 0
+    assert sorted(found.values()) == list(range(len(ids)))
+
+
+def test_a_picture_that_pillow_refuses_to_reshape_is_skipped(gallery, tmp_path):
+    class Square(OracleEncoder):
+        def embed_images(self, images):
+            if len(images) > 1 or images[0].shape[0] == 7:
+                raise Image.DecompressionBombError("196000000 pixels")
+            return super().embed_images(images)
+
+    work = tmp_path / "scenes"
+    shutil.copytree(gallery[0], work)
+    Image.new("RGB", (90, 7)).save(work / "wide.png")
+    changed = models(gallery[1], encoder=Square(gallery[1]))
+    report = build(work, tmp_path / "i.matir", **changed)
+    wanted = SkippedImage("wide.png", "90 x 7 pixels: too long and narrow for the models")
+    assert (report.n_images, report.skipped) == (N, (wanted,))

@@ -49,7 +49,7 @@ def test_an_altered_number_is_found(tmp_path):
     Calibrations(tmp_path).put(ONE)
     file = tmp_path / FILE_NAME
     file.write_text(file.read_text().replace("0.5", "0.6"))
-    with pytest.raises(ConfigError, match="cannot be read .its checksum is wrong"):
+    with pytest.raises(ConfigError, match=r"cannot be read .its checksum is wrong"):
         Calibrations(tmp_path).all()
 
 

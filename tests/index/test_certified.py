@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -5,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matir_nb.config import RetrieveConfig
-from matir_nb.errors import ShapeError
+from matir_nb.errors import QueryError, ShapeError
 from matir_nb.index import certified
 from matir_nb.index.certified import exact_scores, first_pass, search
 from matir_nb.index.codes import bound, encode_queries, encode_vectors
@@ -135,3 +139,48 @@ def test_queries_of_another_length_are_refused(tmp_path):
         search(index, np.ones((1, 3), np.float32), k=1, config=CONFIG)
     with pytest.raises(ShapeError, match=r"keep: expected shape \(2,\), got \(3,\)"):
         search(index, np.ones((1, DIM), np.float32), k=1, config=CONFIG, keep=np.ones(3, bool))
+
+
+@pytest.mark.parametrize("kernels", ["AVX2", "AVX512_CORE", "DEFAULT"])
+def test_products_are_exact_on_processors_of_every_age(kernels):
+    """Older kernels saturate: they are asked for where the processor has newer ones."""
+    code = (
+        "import numpy as np\n"
+        "from matir_nb.index.certified import _products\n"
+        "from matir_nb.index.codes import LARGEST\n"
+        "for n, q, d in [(1, 1, 8), (3, 1, 512), (300, 1, 768), (300, 7, 512), (70, 100, 33)]:\n"
+        "    for sign in (1, -1, 0):\n"
+        "        stored = np.full((n, d), LARGEST, np.int8)\n"
+        "        asked = np.full((q, d), sign * LARGEST, np.int8)\n"
+        "        if not sign:\n"
+        "            draw = np.random.default_rng(n * d).integers\n"
+        "            stored = draw(-LARGEST, LARGEST + 1, (n, d), np.int8)\n"
+        "            asked = draw(-LARGEST, LARGEST + 1, (q, d), np.int8)\n"
+        "        exact = asked.astype(np.int64) @ stored.astype(np.int64).T\n"
+        "        assert (_products(asked, stored) == exact).all(), (n, q, d, sign)\n"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": kernels}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("weights", [(0.001, 1000.0), (1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+def test_the_answer_is_that_of_the_full_scan_for_any_weights(tmp_path, weights):
+    config = RetrieveConfig(region_weight=weights[0], image_weight=weights[1])
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        index = an_index(tmp_path / str(seed), rng, [[2, 0, 3] * 10], spread=0.3)
+        query = unit(rng.normal(size=(1, DIM)))
+        best, whole = index.best_region_scores(query)[0], index.whole_image_scores(query)[0]
+        scores = fuse(best, whole, config)
+        found = search(index, query, k=4, config=config)[0]
+        assert found.rows.tolist() == top_k(scores, 4, index.id_ranks).tolist()
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    index = an_index(tmp_path, np.random.default_rng(0), [[1, 2]])
+    with pytest.raises(QueryError, match="not finite"):
+        search(index, np.full((1, DIM), np.nan, np.float32), k=1, config=CONFIG)
+    with pytest.raises(ValueError, match="not finite"):
+        encode_vectors(np.full((1, 2), np.inf, np.float16), np.zeros(2, np.float32))

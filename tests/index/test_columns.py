@@ -8,7 +8,6 @@ import pytest
 from matir_nb.errors import ConfigError, IndexCorruptError
 from matir_nb.index import disk
 from matir_nb.index.columns import (
-    DIGEST_MARK,
     FILE,
     INDEX_COLUMNS,
     AddedColumns,
@@ -17,6 +16,7 @@ from matir_nb.index.columns import (
     read_columns,
 )
 from matir_nb.index.lock import write_lock
+from matir_nb.sealed import DIGEST_MARK
 
 IDS = ["a.jpg", "beach/b.jpg", "beach/c.jpg", "hill/c.jpg", "it's \N{SNOWMAN}.png"]
 

@@ -72,7 +72,7 @@ def test_numbers_are_those_of_the_code():
     assert thumbnails.MAX_KEPT * thumbnails.MAX_BYTES <= 0.35e9
     assert writer.DROPPED_SHARE == 0.25
     assert MAX_PIXELS == 2**28
-    assert codes.LARGEST == 127
+    assert codes.LARGEST == 79
     assert codes.SLACK == 4e-6
     limits = ImageLimits()
     assert f"at most {limits.max_pixels / 1e6:g} megapixels" in PROSE

@@ -1,5 +1,8 @@
+import errno
 import json
 from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -83,7 +86,11 @@ def test_an_altered_origin_is_corrupt(tmp_path):
         ({"n_regions": 2.5}, "no whole number"),
         ({"dropped": [2, 1]}, "rows dropped wrongly"),
         ({"dropped": [4]}, "rows dropped wrongly"),
-        ({"files": {"../a.npy": {"bytes": 1, "sha256": ""}}}, "no name of a file"),
+        ({"name": "1" * 19}, "no name of a segment"),
+        *(
+            ({"files": {name: {"bytes": 1, "sha256": ""}}}, "no name of a file")
+            for name in ("../a.npy", "..", "", "a\0.npy", "a.npy\n", "A.npy", "a.json")
+        ),
     ],
 )
 def test_a_segment_that_cannot_be_is_corrupt(tmp_path, changes, why):
@@ -95,6 +102,46 @@ def test_a_segment_that_cannot_be_is_corrupt(tmp_path, changes, why):
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(IndexCorruptError, match=why):
         read_manifest(tmp_path)
+
+
+def test_the_next_segment_is_beyond_all_there_were(tmp_path):
+    assert a_manifest().next_segment == 2
+    dropped = replace(a_manifest(), segments=())
+    assert dropped.next_segment == 2
+    write_manifest(tmp_path, dropped)
+    assert read_manifest(tmp_path).next_segment == 2
+    document = json.loads((tmp_path / "manifest.json").read_text())
+    assert document["next_segment"] == 2
+
+
+def test_a_manifest_without_the_next_segment_counts_those_it_names(tmp_path):
+    write_manifest(tmp_path, a_manifest())
+    document = json.loads((tmp_path / "manifest.json").read_text())
+    del document["checksum"], document["next_segment"]
+    document["checksum"] = fingerprint_of(document)
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    assert read_manifest(tmp_path) == a_manifest()
+
+
+def test_the_checksum_is_of_the_rest(tmp_path):
+    write_manifest(tmp_path, a_manifest())
+    document = json.loads((tmp_path / "manifest.json").read_text())
+    checksum = document.pop("checksum")
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    assert checksum == sha256(text.encode()).hexdigest()
+
+
+def test_open_files_that_run_out_are_no_damage(tmp_path, monkeypatch):
+    write_manifest(tmp_path, a_manifest())
+
+    def refused(_path):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("matir_nb.index.open_files.raise_limit", lambda: False)
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(OSError, match="too many open files") as caught:
+        read_manifest(tmp_path)
+    assert not isinstance(caught.value, IndexCorruptError)
 
 
 def test_a_newer_format_is_refused(tmp_path):

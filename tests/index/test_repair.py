@@ -9,14 +9,25 @@ import polars as pl
 import pytest
 from fakes import OracleEncoder, OracleMaskSource, scene_gallery
 
-from matir_nb.errors import IndexCorruptError, IndexMismatchError, IndexNotFoundError
+from matir_nb.errors import (
+    IndexCorruptError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    ModelUnavailableError,
+)
 from matir_nb.index import build as build_module
 from matir_nb.index import columns, rows, update
 from matir_nb.index import repair as repair_module
 from matir_nb.index.build import build
 from matir_nb.index.compact import compact
 from matir_nb.index.lock import write_lock
-from matir_nb.index.manifest import BACKUP_NAME, MANIFEST_NAME, manifest_text, read_manifest
+from matir_nb.index.manifest import (
+    BACKUP_NAME,
+    MANIFEST_NAME,
+    fingerprint_of,
+    manifest_text,
+    read_manifest,
+)
 from matir_nb.index.repair import repair
 from matir_nb.index.segments import FILES, KINDS, vector_files
 from matir_nb.index.store import Index
@@ -35,7 +46,7 @@ def original(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "MODEL_IMAGES", 1)
         patch.setattr(update, "SEGMENT_IMAGES", 2)
-        patch.setattr("matir_nb.index.writer.JOIN_BYTES", 1)
+        patch.setattr("matir_nb.index.joining.JOIN_BYTES", 1)
         use(patch, scenes)
         for file in (home / "scenes").iterdir():
             os.utime(file, (1e9, 1e9))
@@ -49,7 +60,7 @@ def damaged(original, tmp_path, monkeypatch):
     home, scenes = original
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     use(monkeypatch, scenes)
-    monkeypatch.setattr("matir_nb.index.writer.JOIN_BYTES", 1)
+    monkeypatch.setattr("matir_nb.index.joining.JOIN_BYTES", 1)
     return tmp_path / "i.matir"
 
 
@@ -218,22 +229,126 @@ def test_what_is_no_index_and_what_is_newer_is_refused(damaged, tmp_path):
             act(tmp_path / "absent")
     assert list((tmp_path / "other").iterdir()) == []
     text = json.loads((damaged / MANIFEST_NAME).read_text())
-    (damaged / MANIFEST_NAME).write_text(json.dumps(text | {"format_version": 99}))
+    del text["checksum"]
+    newer = text | {"format_version": 99}
+    text = newer | {"checksum": fingerprint_of(newer)}
+    (damaged / MANIFEST_NAME).write_text(json.dumps(text))
     for act in (verify, repair):
         with pytest.raises(IndexMismatchError, match="format version 99"):
             act(damaged)
 
 
-def test_without_the_images_it_says_what_was_dropped_and_how_to_bring_it_back(damaged):
+def state_of(path):
+    """Return every file of an index but the lock's."""
+    return {
+        file: file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file() and not file.name.startswith("write.")
+    }
+
+
+def test_without_the_images_nothing_is_changed_and_it_says_what_to_do(original, damaged):
     (damaged.parent / "scenes").rename(damaged.parent / "elsewhere")
     flip(damaged / "segments" / "000002" / "regions.arrow")
+    before = state_of(damaged)
     report = repair(damaged)
-    assert (report.exit_code, report.n_dropped, report.built) == (1, 2, None)
+    assert (report.exit_code, report.n_kept, report.n_dropped) == (1, 2, 0)
+    assert (report.done, report.dropped, report.built) == ((), (), None)
+    assert "not repaired: segment 000002 with 2 images" in str(report)
     assert "--images FOLDER" in report.missing
+    assert before.items() <= state_of(damaged).items()
+    assert repair(damaged, images=damaged.parent / "elsewhere").exit_code == 0
+    assert content(damaged) == content(original[0] / "i.matir")
+
+
+def test_what_needs_no_image_is_repaired_beside_what_does(damaged):
+    (damaged.parent / "scenes").rename(damaged.parent / "elsewhere")
+    flip(damaged / "segments" / "000001" / CODES[0])
+    flip(damaged / "segments" / "000002" / "regions.arrow")
+    flip(damaged / BACKUP_NAME)
+    report = repair(damaged)
+    assert (report.exit_code, len(report.done)) == (1, 2)
+    (broken,) = verify(damaged).broken
+    assert (broken.segment, broken.file) == ("000002", "regions.arrow")
+
+
+def test_what_cannot_be_indexed_again_can_be_given_up(damaged):
+    (damaged.parent / "scenes").rename(damaged.parent / "elsewhere")
+    flip(damaged / "segments" / "000002" / "regions.arrow")
+    report = repair(damaged, drop=True)
+    assert (report.exit_code, report.n_dropped, report.built) == (1, 2, None)
     assert all(name in str(report) for name in report.dropped)
     assert (verify(damaged).is_sound, Index.open(damaged).n_images) == (True, N - 2)
     build(damaged.parent / "elsewhere", damaged)
     assert Index.open(damaged).n_images == N
+
+
+def test_a_folder_without_one_of_the_images_is_not_enough(damaged):
+    gone = segment_names(damaged, 1)[0]
+    (damaged.parent / "scenes" / gone).unlink()
+    flip(damaged / "segments" / "000002" / "regions.arrow")
+    report = repair(damaged)
+    assert (report.exit_code, report.n_kept) == (1, 2)
+    assert "1 of the 2 images of the damaged segments are not in" in report.missing
+    assert gone in report.missing
+    report = repair(damaged, drop=True)
+    assert (report.exit_code, report.dropped, report.built.n_added) == (1, (gone,), 1)
+    assert f"{gone}: it is not in the folder" in report.missing
+    assert (verify(damaged).is_sound, Index.open(damaged).n_images) == (True, N - 1)
+
+
+def test_an_image_that_is_refused_now_is_said_to_be_away(damaged):
+    name = segment_names(damaged, 1)[0]
+    (damaged.parent / "scenes" / name).write_bytes(b"no picture")
+    flip(damaged / "segments" / "000002" / "regions.arrow")
+    report = repair(damaged)
+    assert (report.exit_code, report.dropped, report.built.n_added) == (1, (name,), 1)
+    assert f"not indexed again: 1 images. {name}: " in report.missing
+
+
+@pytest.mark.parametrize("how", ["models", "ctrl-c"])
+def test_what_ends_the_indexing_says_what_was_dropped_and_the_next_one_brings_it_back(
+    original, damaged, monkeypatch, how
+):
+    names = segment_names(damaged, 1)
+
+    def fail(*_):
+        raise ModelUnavailableError("no memory") if how == "models" else KeyboardInterrupt
+
+    monkeypatch.setattr(OracleEncoder, "embed_images", fail)
+    flip(damaged / "segments" / "000002" / "regions.arrow")
+    if how == "models":
+        report = repair(damaged)
+        assert (report.exit_code, report.dropped) == (1, tuple(names))
+        said = str(report)
+    else:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            repair(damaged)
+        (said,) = caught.value.__notes__
+    assert all(name in said for name in names)
+    monkeypatch.undo()
+    use(monkeypatch, original[1])
+    assert build(damaged.parent / "scenes", damaged).n_added == 2
+    assert content(damaged) == content(original[0] / "i.matir")
+
+
+def test_other_models_than_the_indexes_are_refused_before_anything_goes(damaged, original):
+    other = OracleEncoder(original[1])
+    other.model_id = "another"
+    flip(damaged / "segments" / "000002" / "regions.arrow")
+    before = state_of(damaged)
+    report = repair(damaged, encoder=other)
+    assert (report.exit_code, report.n_kept) == (1, 2)
+    assert "made otherwise" in report.missing
+    assert before.items() <= state_of(damaged).items()
+
+
+def segment_names(path, number):
+    """Return the images of a sound segment."""
+    segment = read_manifest(path).segments[number]
+    return pl.read_ipc((path / "segments" / segment.name / "images.arrow").read_bytes())[
+        "image_id"
+    ].to_list()
 
 
 def test_the_images_may_be_elsewhere(damaged):
@@ -258,22 +373,37 @@ def test_masks_of_its_users_are_asked_for(damaged, original, tmp_path):
     flip(out / "segments" / "000001" / "regions.arrow")
     report = repair(out)
     assert "masks of your own" in report.missing
-    assert (report.exit_code, report.n_dropped) == (1, N)
+    assert (report.exit_code, report.n_kept, report.n_dropped) == (1, N, 0)
     assert "--masks FILE" in report.missing
-    flip(out / MANIFEST_NAME)
     assert repair(out, masks=OracleMaskSource(scenes)).built.n_added == N
 
 
-def test_models_that_are_not_there_leave_a_sound_index(damaged, monkeypatch):
+def test_models_that_are_not_there_leave_the_index_as_it_is(damaged, monkeypatch):
     def absent(*_):
         message = "no weights"
         raise build_module.ConfigError(message)
 
     monkeypatch.setattr(build_module, "load_encoder", absent)
     flip(damaged / "segments" / "000002" / "regions.arrow")
+    before = state_of(damaged)
     report = repair(damaged)
     assert (report.exit_code, "no weights" in report.missing) == (1, True)
-    assert verify(damaged).is_sound
+    assert before.items() <= state_of(damaged).items()
+
+
+def test_a_compaction_meanwhile_is_no_damage(damaged, monkeypatch):
+    monkeypatch.setattr("matir_nb.index.joining.JOIN_BYTES", 1 << 30)
+    seen = []
+
+    def progress(n_read, _):
+        if n_read == 1 and not seen:
+            seen.append(compact(damaged))
+
+    assert verify(damaged, progress=progress).is_sound
+    assert seen
+    (segment,) = read_manifest(damaged).segments
+    flip(damaged / "segments" / segment.name / "regions.arrow")
+    assert len(verify(damaged).broken) == 1
 
 
 def test_files_of_the_user_are_put_aside_and_an_approximate_index_is_removed(damaged):
@@ -307,7 +437,7 @@ def test_compacting_joins_and_forgets_what_was_dropped(original, damaged, monkey
     build(damaged.parent / "scenes", damaged)
     before = content(damaged)
     assert [len(s.dropped) for s in read_manifest(damaged).segments] == [1, 0, 0]
-    monkeypatch.setattr("matir_nb.index.writer.JOIN_BYTES", 1 << 30)
+    monkeypatch.setattr("matir_nb.index.joining.JOIN_BYTES", 1 << 30)
     reader = Index.open(damaged)
     report = compact(damaged)
     assert (report.n_segments, report.n_images, report.was_version) == ((3, 1), N - 1, 2)

@@ -22,8 +22,8 @@ from matir_nb.errors import (
 from matir_nb.geometry.masks import encode, regions_from_masks
 from matir_nb.index import writer as writer_module
 from matir_nb.index.changes import KnownFile
-from matir_nb.index.manifest import FORMAT_VERSION
-from matir_nb.index.segments import FILES, write_segment
+from matir_nb.index.manifest import FORMAT_VERSION, read_manifest, write_manifest
+from matir_nb.index.segments import FILES, open_segment, write_segment
 from matir_nb.index.store import Index
 from matir_nb.index.tables import IndexedImage
 from matir_nb.index.verify import verify
@@ -150,7 +150,7 @@ def test_segments_stay_apart_beyond_the_size(root, monkeypatch):
         for i in range(4):
             writer.add([an_image(root, f"{i}.png", 1)])
         size = writer._manifest.segments[0].n_bytes
-        monkeypatch.setattr(writer_module, "JOIN_BYTES", 2 * size + 1)
+        monkeypatch.setattr("matir_nb.index.joining.JOIN_BYTES", 2 * size + 1)
         writer.finish([])
     assert [s.n_images for s in Index.open(writer.path).manifest.segments] == [2, 2]
 
@@ -212,6 +212,18 @@ def test_a_truncated_or_missing_file_is_corrupt(root, name):
         Index.open(writer.path)
     file.unlink()
     with pytest.raises(IndexCorruptError, match=f"{name}' is missing"):
+        Index.open(writer.path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_the_manifest_does_not_name_is_corrupt(root, name):
+    with a_writer(root) as writer:
+        writer.add([an_image(root, "a.png", 2)])
+    manifest = read_manifest(writer.path)
+    (segment,) = manifest.segments
+    files = {key: stamp for key, stamp in segment.files.items() if key != name}
+    write_manifest(writer.path, replace(manifest, segments=(replace(segment, files=files),)))
+    with pytest.raises(IndexCorruptError, match=rf"names no {name}"):
         Index.open(writer.path)
 
 
@@ -324,6 +336,44 @@ def test_an_image_of_a_known_id_replaces_it_in_one_step(root):
     index = Index.open(writer.path)
     assert (index.image_ids, index.n_regions) == (("a.png",), 3)
     assert [segment.name for segment in index.manifest.segments] == ["000002"]
+
+
+def test_the_name_of_a_segment_never_comes_back(root):
+    with a_writer(root) as writer:
+        writer.add([an_image(root, "a.png", 1)])
+        writer.drop({"a.png"})
+    assert list((writer.path / "segments").iterdir()) == []
+    with a_writer(root) as writer:
+        writer.add([an_image(root, "b.png", 1)])
+    index = Index.open(writer.path)
+    assert [segment.name for segment in index.manifest.segments] == ["000002"]
+    assert index.manifest.next_segment == 3
+
+
+def test_the_content_of_a_segment_is_that_of_its_vectors(root):
+    with a_writer(root) as writer:
+        for name, n_regions in (("a.png", 1), ("b.png", 1), ("c.png", 2)):
+            writer.add([an_image(root, name, n_regions)])
+    first, same, other = (part.content for part in Index.open(writer.path).parts)
+    assert first == same != other
+
+
+def test_stored_images_of_one_segment_are_read_of_one_opening(root, monkeypatch):
+    opened = []
+
+    def counted(folder, segment):
+        opened.append(segment.name)
+        return open_segment(folder, segment)
+
+    names = ["a.png", "b.png", "c.png"]
+    with a_writer(root) as writer:
+        writer.add([an_image(root, name, 1) for name in names])
+        monkeypatch.setattr(writer_module, "open_segment", counted)
+        assert [writer.stored(name).ref.image_id for name in names] == names
+        assert opened == ["000001"]
+        writer.drop({"a.png"})
+        assert writer.stored("b.png").ref.image_id == "b.png"
+    assert opened == ["000001"] * 2
 
 
 def test_a_stored_image_can_be_added_again_under_another_name(root):

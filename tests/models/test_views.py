@@ -183,3 +183,17 @@ def test_options_say_what_is_shown() -> None:
         framings("all")
     with pytest.raises(TypeError, match="zoom"):
         framings({"zoom": 2})
+
+
+@pytest.mark.parametrize("size", [(14_000, 100), (120, 30_000)])
+def test_a_panorama_is_seen_as_a_whole(size):
+    width, height = size
+    stripes = np.zeros((height, width, 3), np.uint8)
+    stripes[: height // 2, : width // 2] = 250
+    image = Image.fromarray(stripes)
+    mask = encode(stripes[..., 0] > 0)
+    seen = cut_regions([(image, mask)], WHOLE, 256)[0]
+    window = whole_window(width, height)
+    share = 0.25 * width * height / (window[2] - window[0]) ** 2
+    assert (seen[..., 0] > 125).mean() == pytest.approx(share, rel=0.2, abs=2e-3)
+    assert (seen[..., 3] > 125).mean() == pytest.approx(share, rel=0.2, abs=2e-3)

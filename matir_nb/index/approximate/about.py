@@ -6,9 +6,9 @@ the new one. This module knows no FAISS.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from matir_nb.config import RetrieveConfig
@@ -19,6 +19,7 @@ from matir_nb.printing import table
 FOLDER = "approximate"
 """Of an index folder."""
 ABOUT = "about.json"
+FILE_NAME = re.compile(r"[a-z0-9_-]+\.faiss")
 VERSION = 1
 AGAIN = "build it again with matir accelerate"
 
@@ -68,6 +69,7 @@ class About:
         is_reached: whether the effort reaches it, at every k, without a filter.
         n_queries: that it was measured on.
         measured: the table.
+        contents: digests of the vectors of each segment; none = not known, and it fits nothing.
     """
 
     kind: str
@@ -87,6 +89,7 @@ class About:
     is_reached: bool
     n_queries: int
     measured: tuple[Measured, ...]
+    contents: tuple[str, ...] = ()
 
     @property
     def recall(self) -> float | None:
@@ -98,14 +101,19 @@ class About:
         return min((m.recall for m in rows), default=None)
 
     def require_covers(
-        self, segments: tuple[str, ...], n_regions: int, config: RetrieveConfig
+        self, contents: tuple[str, ...], n_regions: int, config: RetrieveConfig
     ) -> None:
-        """Raise unless it can search an index of these segments.
+        """Raise unless it can search an index of segments with these vectors.
+
+        Args:
+            contents: digest of the vectors of each segment.
+            n_regions: regions on disk of all of them.
+            config: that images are ranked by.
 
         Raises:
             IndexMismatchError: the index has other segments now, or images are ranked otherwise.
         """
-        if (self.segments, self.n_regions) != (segments, n_regions):
+        if (self.contents, self.n_regions) != (contents, n_regions):
             message = f"the index changed since the approximate index was built: {AGAIN}"
             raise IndexMismatchError(message)
         if (self.region_weight, self.image_weight) != (config.region_weight, config.image_weight):
@@ -139,9 +147,9 @@ class About:
             message = "a newer matir_nb wrote it"
             raise ValueError(message)
         measured = tuple(Measured(**row) for row in content.pop("measured"))
-        segments = tuple(content.pop("segments"))
-        about = cls(**content, measured=measured, segments=segments)
-        if about.kind not in KINDS or Path(about.file).name != about.file:
+        segments, contents = (tuple(content.pop(name, ())) for name in ("segments", "contents"))
+        about = cls(**content, measured=measured, segments=segments, contents=contents)
+        if about.kind not in KINDS or not FILE_NAME.fullmatch(about.file):
             message = f"it names kind {about.kind!r}, file {about.file!r}"
             raise ValueError(message)
         return about

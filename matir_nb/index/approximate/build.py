@@ -25,6 +25,7 @@ from matir_nb.index.approximate.opened import Approximate
 from matir_nb.index.approximate.plan import AccelerateConfig, Plan, choose, efforts, parameters
 from matir_nb.index.approximate.recall import SHARES, exact_best, measure, sampled_queries
 from matir_nb.index.approximate.rows import Part, Rows
+from matir_nb.index.lock import write_lock
 from matir_nb.progress import Progress
 from matir_nb.types import FloatArray
 
@@ -149,6 +150,7 @@ def _described(rows: Rows, plan: Plan, config: AccelerateConfig) -> About:
         is_reached=False,
         n_queries=config.n_queries,
         measured=(),
+        contents=tuple(part.content for part in rows.parts),
     )
 
 
@@ -185,18 +187,19 @@ def _mask(n_images: int, share: float, seed: int) -> NDArray[np.bool_]:
 
 def _written(folder: Path, index: Any, about: About) -> About:
     """Write both files; what was there is removed when nothing names it any more."""
-    disk.make_folder(folder)
-    try:
-        with disk.writing(folder / about.file) as file:
-            library.write(index, file)
-        disk.sync_folder(folder)
-        about = replace(about, n_bytes=file.n_bytes, sha256=file.sha256)
-        disk.write_whole(folder / ABOUT, about.to_json().encode())
-    except BaseException:
-        with suppress(OSError):
-            disk.remove_file(folder / about.file)
-        raise
-    for other in folder.iterdir():
-        if other.name not in (ABOUT, about.file):
-            disk.remove_tree(other)
+    with write_lock(folder.parent):
+        disk.make_folder(folder)
+        try:
+            with disk.writing(folder / about.file) as file:
+                library.write(index, file)
+            disk.sync_folder(folder)
+            about = replace(about, n_bytes=file.n_bytes, sha256=file.sha256)
+            disk.write_whole(folder / ABOUT, about.to_json().encode())
+        except BaseException:
+            with suppress(OSError):
+                disk.remove_file(folder / about.file)
+            raise
+        for other in folder.iterdir():
+            if other.name not in (ABOUT, about.file):
+                disk.remove_tree(other)
     return about

@@ -113,8 +113,8 @@ class Approximate:
         try:
             rows = Rows(parts, config)
             about = _about(path / FOLDER)
-            names = tuple(part.name for part in rows.parts)
-            about.require_covers(names, rows.n_regions, config)
+            contents = tuple(part.content for part in rows.parts)
+            about.require_covers(contents, rows.n_regions, config)
             index = _read(path / FOLDER / about.file, about)
             return cls(about, index, rows, exact_rows=exact_rows)
         except MatirError as error:

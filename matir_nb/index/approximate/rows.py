@@ -42,6 +42,10 @@ class Part(Protocol):
         """Its folder."""
 
     @property
+    def content(self) -> str:
+        """Digest of its vectors."""
+
+    @property
     def offsets(self) -> IntArray:
         """(images + 1,) first region of each image on disk, then the number of regions."""
 
