@@ -31,6 +31,10 @@ class HandMadeIndex:
     """Three images in a plane: one with two regions, one with none, one hub near every text."""
 
     image_ids = ("two", "none", "hub")
+    n_images = 3
+
+    def ids_of(self, rows):
+        return [self.image_ids[row] for row in rows]
 
     def region_vectors_of(self, image_id):
         return REGIONS[image_id]
@@ -180,8 +184,11 @@ def test_of_a_large_index_a_sample_is_scored_and_its_maxima_grow_with_the_rest(m
     n, t = 4096, 60
 
     class Noise:
-        image_ids = tuple(f"{i:05}" for i in range(n))
+        n_images = n
         scores = rng.gumbel(size=(n, t)).astype(np.float32)
+
+        def ids_of(self, rows):
+            return [f"{row:05}" for row in rows]
 
         def region_vectors_of(self, _image_id):
             return np.zeros((0, t), np.float32)
