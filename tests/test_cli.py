@@ -22,6 +22,7 @@ from matir_nb.evaluation.arms import ARMS
 from matir_nb.evaluation.gallery import write_gallery
 from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.home import settings
+from matir_nb.index.manifest import fingerprint_of
 from matir_nb.presets import PRESETS
 from matir_nb.results import SearchResult
 
@@ -503,8 +504,10 @@ def copied(index, tmp_path):
 
 def test_an_index_made_by_a_newer_version(fails, index, tmp_path):
     copy = copied(index, tmp_path)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
+    manifest = json.loads((copy / "manifest.json").read_text()) | {"format_version": 99}
+    del manifest["checksum"]
+    sealed = manifest | {"checksum": fingerprint_of(manifest)}
+    (copy / "manifest.json").write_text(json.dumps(sealed))
     assert "99" in fails("search", *QUERY, "--index", copy)
 
 
