@@ -21,7 +21,7 @@ from matir_nb.errors import QueryError, ShapeError
 from matir_nb.index.codes import SLACK, CodeArray, QueryCodes, bound, encode_queries
 from matir_nb.index.segments import OpenSegment, Vectors
 from matir_nb.index.store import Index
-from matir_nb.index.vectors import best_per_image, fuse, scan, sorted_ranks, top_k
+from matir_nb.index.vectors import best_per_image, fuse, regions_of, scan, sorted_ranks, top_k
 from matir_nb.types import FloatArray
 
 Said: TypeAlias = list[FloatArray] | None
@@ -167,20 +167,29 @@ def _best_exact(
     Only regions are read whose codes say that they can have the cosine that their image needs;
     an image without such a region gets the lowest number there is.
     """
-    first, counts = part.offsets[images], part.offsets[images + 1] - part.offsets[images]
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    regions = np.arange(ends[-1]) + np.repeat(first - ends[:-1], counts)
-    coded = encode_queries(query[None])
-    scores = _scaled(part.regions, regions, coded) if said is None else said[None, regions]
-    scores = _finished(scores, part.regions, query[None], coded)
-    scores += bound(coded, *part.regions.coded.scales[1:, regions])
-    chosen = np.flatnonzero(scores[0] >= np.repeat(need, counts))
+    regions, ends = regions_of(images, part.offsets)
+    chosen = np.arange(len(regions))
+    if not np.isneginf(need).all():
+        most = _most(part, regions, query, said)
+        chosen = np.flatnonzero(most >= np.repeat(need, np.diff(ends)))
     exact = np.full((1, len(regions)), np.finfo(np.float32).min, np.float32)
     for start in range(0, len(chosen), BLOCK_EXACT):
         some = chosen[start : start + BLOCK_EXACT]
         exact[0, some] = scan(query[None], part.regions.picked[regions[some]])[0]
     found: FloatArray = best_per_image(exact, ends)[0]
     return found
+
+
+def _most(
+    part: OpenSegment, regions: NDArray[np.int64], query: FloatArray, said: FloatArray | None
+) -> FloatArray:
+    """Return (n,) float32: the highest cosines that regions can have, as their codes say."""
+    coded = encode_queries(query[None])
+    scaled = _scaled(part.regions, regions, coded) if said is None else said[None, regions]
+    most = _finished(scaled, part.regions, query[None], coded)
+    most += bound(coded, *part.regions.coded.scales[1:, regions])
+    highest: FloatArray = most[0]
+    return highest
 
 
 def best_among(

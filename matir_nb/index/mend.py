@@ -124,7 +124,7 @@ def _recoded(path: Path, segment: Segment, kinds: Sequence[str]) -> Segment:
         for name in vector_files(kind)[1:]:
             # a reader may have it mapped: the name goes, the bytes stay until it lets go
             disk.remove_file(folder / name)
-        files |= recode(folder, segment, kind)
+        files |= recode(folder, kind)
     if kinds:
         disk.sync_folder(folder)
     return replace(segment, files=files)

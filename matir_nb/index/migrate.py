@@ -14,7 +14,7 @@ from polars.exceptions import PanicException, PolarsError
 
 from matir_nb.errors import IndexCorruptError
 from matir_nb.index.manifest import SEGMENTS, FileStamp, Manifest, Segment
-from matir_nb.index.segments import BLOCK_ROWS, IMAGES, REGIONS, check_size, save_segment
+from matir_nb.index.segments import IMAGES, REGIONS, check_size, in_blocks, save_segment
 from matir_nb.index.tables import IMAGE_SCHEMA, REGION_SCHEMA
 
 
@@ -42,16 +42,12 @@ def _lifted(old: Path, new: Path) -> Segment:
     none = {name: pl.lit(None, dtype) for name, dtype in added.items() if name != "copies"}
     copies = pl.lit([], IMAGE_SCHEMA["copies"])
     whole = images.with_columns(**none, copies=copies).select(IMAGE_SCHEMA.names())
-    blocks = [
-        [array[start : start + BLOCK_ROWS] for start in range(0, len(array), BLOCK_ROWS)]
-        for array in vectors
-    ]
     return save_segment(
         new,
         whole,
         regions.select(REGION_SCHEMA.names()),
-        region_vectors=blocks[0],
-        image_vectors=blocks[1],
+        region_vectors=in_blocks(vectors[0]),
+        image_vectors=in_blocks(vectors[1]),
         dim=int(vectors[1].shape[1]),
     )
 

@@ -256,18 +256,21 @@ def join_segments(folder: Path, parts: Sequence[OpenSegment]) -> Segment:
     )
 
 
-def recode(folder: Path, segment: Segment, kind: str) -> dict[str, FileStamp]:
+def recode(folder: Path, kind: str) -> dict[str, FileStamp]:
     """Write the codes of a segment again, from its vectors; return their new stamps.
 
     Args:
         folder: of the segment.
-        segment: as the manifest has it.
         kind: "region" or "image".
     """
-    n = segment.n_regions if kind == "region" else segment.n_images
-    vectors = np.load(folder / f"{kind}_vectors.npy")
-    blocks = (vectors[start : start + BLOCK_ROWS] for start in range(0, n, BLOCK_ROWS))
-    return _write_codes(folder, kind, blocks, vectors.shape)
+    vectors = np.load(folder / vector_files(kind)[0])
+    return _write_codes(folder, kind, in_blocks(vectors), vectors.shape)
+
+
+def in_blocks(vectors: HalfArray) -> Iterator[HalfArray]:
+    """Yield the rows of (n, d) vectors, `BLOCK_ROWS` at a time."""
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        yield vectors[start : start + BLOCK_ROWS]
 
 
 def vector_files(kind: str) -> tuple[str, str, str, str]:

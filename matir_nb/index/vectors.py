@@ -63,6 +63,27 @@ def best_per_image(scores: FloatArray, offsets: NDArray[np.int64]) -> FloatArray
     return best
 
 
+def regions_of(
+    images: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of the regions of some images, and where those of each begin among them.
+
+    Args:
+        images: (n,) rows of images.
+        offsets: (images + 1,) first region of each image, then the number of regions.
+
+    Returns:
+        (m,) rows of regions, image by image, and their own (n + 1,) offsets.
+
+    >>> regions, ends = regions_of(np.array([2, 0]), np.array([0, 2, 2, 3]))
+    >>> regions.tolist(), ends.tolist()
+    ([2, 0, 1], [0, 1, 3])
+    """
+    first, counts = offsets[images], offsets[images + 1] - offsets[images]
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return np.arange(ends[-1]) + np.repeat(first - ends[:-1], counts), ends
+
+
 def fuse(
     best_region: FloatArray, whole_image: FloatArray, config: RetrieveConfig
 ) -> NDArray[np.float64]:

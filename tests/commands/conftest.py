@@ -1,5 +1,6 @@
 import pytest
 
+from matir_nb import cli
 from matir_nb.home import registered, settings
 
 
@@ -16,3 +17,15 @@ def opening(tmp_path, monkeypatch):
         registered.add(index)
 
     return use
+
+
+@pytest.fixture
+def told(capsys):
+    """Return a function that runs a command line and returns its exit code and what it said."""
+
+    def run(*words):
+        code = cli.main([str(word) for word in words])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run

@@ -27,16 +27,6 @@ def opened(gallery, opening):
     cli.main(["accelerate", "--drop"])
 
 
-@pytest.fixture
-def told(capsys):
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
-
-
 def test_built_used_and_dropped(told, gallery):
     index = Index.open(gallery[0])
     code, out, _ = told("accelerate", "--kind", "hnsw")

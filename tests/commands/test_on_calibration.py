@@ -6,7 +6,6 @@ import pytest
 from fakes import OracleEncoder, oracle_index
 
 import matir_nb
-from matir_nb import cli
 from matir_nb.index.calibrations import FILE_NAME, Calibrations
 from matir_nb.models.structured import StructuredJudge
 from matir_nb.review.ledger import Review
@@ -40,16 +39,6 @@ def opened(gallery, opening):
     opening(*gallery, NumberJudge())
     yield
     (gallery[0] / FILE_NAME).unlink(missing_ok=True)
-
-
-@pytest.fixture
-def told(capsys):
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture

@@ -60,16 +60,6 @@ def opened(gallery, opening):
 
 
 @pytest.fixture
-def told(capsys):
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
-
-
-@pytest.fixture
 def ids(opened):
     return list(matir_nb.Index.open(opened).image_ids)
 

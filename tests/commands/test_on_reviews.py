@@ -11,7 +11,6 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import matir_nb
-from matir_nb import cli
 from matir_nb.commands.given import given_lists
 from matir_nb.engine import Engine
 from matir_nb.hit_table import HIT_SCHEMA
@@ -51,18 +50,6 @@ def shell(tmp_path, monkeypatch):
 @pytest.fixture
 def matir(shell):
     return lambda line: shell.run_line_magic("matir", line)
-
-
-@pytest.fixture
-def told(capsys):
-    """Return a function that runs a command line and gives exit code, output and remarks."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def reviewed(gallery, query, n_relevant, who="Ada"):

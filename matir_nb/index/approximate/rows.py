@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.config import RetrieveConfig
-from matir_nb.index.vectors import best_per_image, fuse, scan
+from matir_nb.index.vectors import best_per_image, fuse, regions_of, scan
 from matir_nb.types import FloatArray
 
 HalfArray = NDArray[np.float16]
@@ -131,9 +131,7 @@ class Rows:
         for place in np.unique(places):
             chosen, part = places == place, self.parts[place]
             on_disk = part.live[images[chosen] - self.image_starts[place]]
-            firsts, ends = part.offsets[on_disk], part.offsets[on_disk + 1]
-            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(ends - firsts)])
-            regions = np.repeat(firsts - offsets[:-1], ends - firsts) + np.arange(offsets[-1])
+            regions, offsets = regions_of(on_disk, part.offsets)
             best = best_per_image(scan(queries, part.regions.exact[regions]), offsets)
             found[:, chosen] = fuse(best, scan(queries, part.wholes.exact[on_disk]), self.config)
         return found
