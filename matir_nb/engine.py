@@ -112,6 +112,17 @@ class Engine(IndexPictures):
         self._proposer: Approximate | Refused | None = None
         self._versions = installed_versions()
 
+    def with_preset(self, preset: Preset) -> "Engine":
+        """Return an engine of the same index and models with other options.
+
+        What is encoded, judged and remembered is shared. The preset's models are not loaded.
+        """
+        other = Engine(
+            self.index, self.encoder, preset=preset, judge=self.judge, device=self._device
+        )
+        other._judges, other._texts = self._judges, self._texts
+        return other
+
     def __repr__(self) -> str:
         """Return one line: the index, what it holds, and the judge."""
         judge = "no judge" if self.judge is None else f"judge {self.judge.model_id}"

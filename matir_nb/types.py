@@ -359,6 +359,8 @@ class QueryTruth:
         relevant: image ids that show the query.
         masks: image id -> the masks that answer the query there (empty = no place to point at).
         boxes_xyxy: image id -> (n, 4) boxes of those masks.
+        judged: image ids of which is known whether they are relevant, the relevant among them;
+            others are not searched for this query. None = the whole gallery.
     """
 
     query_id: str
@@ -367,3 +369,4 @@ class QueryTruth:
     relevant: frozenset[str]
     masks: Mapping[str, tuple[MaskRLE, ...]] = field(default_factory=dict)
     boxes_xyxy: Mapping[str, FloatArray] = field(default_factory=dict)
+    judged: frozenset[str] | None = None

@@ -100,10 +100,12 @@ TABLE = """
 2 scenes.phrases            numpy
 2 scenes.queries            numpy
 2 evaluation.bootstrap      numpy
-2 evaluation.ranking        numpy
+2 evaluation.metrics.ranking numpy
 2 evaluation.rank_similarity
-2 evaluation.grounding      numpy
+2 evaluation.metrics.grounding      numpy
 2 evaluation.report_text
+2 evaluation.datasets.dataset
+2 evaluation.runs.observed  polars
 2 evaluation.explain_text
 3 models.alpha_clip_checkpoint safetensors torch transformers
 3 models.alpha_clip         numpy PIL torch transformers
@@ -149,7 +151,7 @@ TABLE = """
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy
-4 evaluation.arms
+4 evaluation.runs.arms
 4 explain.entries
 4 explain.ledger            polars
 4 explain.ledger_text

@@ -18,8 +18,8 @@ from PIL import Image
 from matir_nb import cli
 from matir_nb.errors import ConfigError, ModelUnavailableError
 from matir_nb.evaluation import scene_report
-from matir_nb.evaluation.arms import ARMS
 from matir_nb.evaluation.gallery import write_gallery
+from matir_nb.evaluation.runs.arms import ARMS
 from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.home import settings
 from matir_nb.index.manifest import fingerprint_of

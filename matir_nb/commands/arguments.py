@@ -9,7 +9,7 @@ from matir_nb.catalogue import CATALOGUE
 from matir_nb.commands.on_results import ENDINGS, FORMATS
 from matir_nb.commands.session import LAST
 from matir_nb.config import PRECISIONS, VIEWS
-from matir_nb.evaluation.arms import ARMS
+from matir_nb.evaluation.runs.arms import ARMS
 from matir_nb.home.settings import KEYS
 from matir_nb.index.approximate.plan import KINDS
 from matir_nb.presets import PRESET_NAMES, PRESETS

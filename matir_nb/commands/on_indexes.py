@@ -16,7 +16,7 @@ from matir_nb.commands import on_upkeep
 from matir_nb.commands.session import Session, writable
 from matir_nb.config import EncodeConfig, Preset
 from matir_nb.errors import ConfigError, MatirError
-from matir_nb.evaluation.arms import ARMS
+from matir_nb.evaluation.runs.arms import ARMS
 from matir_nb.home import registered, settings
 from matir_nb.models.hardware import choose_preset
 from matir_nb.presets import preset_named

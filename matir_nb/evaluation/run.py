@@ -14,8 +14,8 @@ from tqdm import tqdm
 from matir_nb.engine import Engine
 from matir_nb.errors import ConfigError
 from matir_nb.evaluation.bootstrap import bootstrap_interval
-from matir_nb.evaluation.grounding import best_iou, joint_average_precision_at_k
-from matir_nb.evaluation.ranking import average_precision_at_k, recall_at_k
+from matir_nb.evaluation.metrics.grounding import best_iou, joint_average_precision_at_k
+from matir_nb.evaluation.metrics.ranking import average_precision_at_k, recall_at_k
 from matir_nb.models.base import Judge
 from matir_nb.types import Hit, QueryTruth
 

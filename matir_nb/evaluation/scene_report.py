@@ -16,7 +16,6 @@ import polars as pl
 
 from matir_nb.engine import Engine
 from matir_nb.errors import ConfigError, ModelUnavailableError
-from matir_nb.evaluation.arms import ARMS, arm_of_default, judge_of_arm, n_judged_of_arm
 from matir_nb.evaluation.gallery import file_name, index_gallery, write_gallery
 from matir_nb.evaluation.run import (
     TAU,
@@ -25,6 +24,7 @@ from matir_nb.evaluation.run import (
     evaluate,
     summarise,
 )
+from matir_nb.evaluation.runs.arms import ARMS, arm_of_default, judge_of_arm, n_judged_of_arm
 from matir_nb.opening import open_engine
 from matir_nb.results import SearchResult
 from matir_nb.scenes.draw import Scene
@@ -47,7 +47,7 @@ class SceneEvalConfig:
         seed: of gallery and queries.
         preset: models and options.
         device: "auto", "cpu", "cuda" or "mps".
-        arms: some of `matir_nb.evaluation.arms.ARMS`.
+        arms: some of `matir_nb.evaluation.runs.arms.ARMS`.
         n_judged: candidates that a judge sees; None = as `arms.n_judged_of_arm` says.
         index: an index of the very gallery, to be used as it is; None = one in `out`.
         out: work folder; None = a folder of its own under ``build/eval``.

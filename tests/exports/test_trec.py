@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ir_measures import AP, RR, P, nDCG
 
 from matir_nb.errors import AnnotationError, ConfigError
-from matir_nb.evaluation.ranking import average_precision_at_k
+from matir_nb.evaluation.metrics.ranking import average_precision_at_k
 from matir_nb.exports import trec
 from matir_nb.exports.files import write
 from matir_nb.types import QueryTruth

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from matir_nb.evaluation.grounding import (
+from matir_nb.evaluation.metrics.grounding import (
     best_iou,
     joint_average_precision_at_k,
     joint_relevance,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matir_nb.errors import ConfigError
-from matir_nb.evaluation.ranking import average_precision_at_k, recall_at_k
+from matir_nb.evaluation.metrics.ranking import average_precision_at_k, recall_at_k
 
 LISTS = st.lists(st.booleans(), max_size=30)
 

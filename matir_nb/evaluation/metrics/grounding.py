@@ -7,7 +7,7 @@ in the joint metric.
 
 from collections.abc import Sequence
 
-from matir_nb.evaluation.ranking import average_precision_at_k
+from matir_nb.evaluation.metrics.ranking import average_precision_at_k
 from matir_nb.geometry.masks import mask_iou
 from matir_nb.types import MaskRLE
 
