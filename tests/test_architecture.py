@@ -102,7 +102,7 @@ TABLE = """
 2 evaluation.bootstrap      numpy
 2 evaluation.metrics.ranking numpy
 2 evaluation.rank_similarity
-2 evaluation.metrics.grounding      numpy
+2 evaluation.metrics.grounding
 2 evaluation.report_text
 2 evaluation.datasets.dataset
 2 evaluation.runs.observed  polars
@@ -152,6 +152,7 @@ TABLE = """
 4 stages.judge              numpy
 4 stages.align              numpy
 4 evaluation.runs.arms
+4 evaluation.oracle         numpy
 4 explain.entries
 4 explain.ledger            polars
 4 explain.ledger_text
