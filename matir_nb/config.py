@@ -98,6 +98,8 @@ class MaskConfig:
 
 VIEWS = ("own", "crop", "whole", "both")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
+MOST_EXTRA = 4096
+"""Neutral phrases or references that stage 1 can be told to use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +142,52 @@ class ComputeConfig:
 class RetrieveConfig:
     """Stage 1.
 
+    De-hubbing and references (`matir_nb.index.adjust`, off by default) change what regions and
+    images are ranked by; the search is then a plain scan of all of them, several times slower.
+
     Attributes:
         region_weight: weight of the best region's cosine in the image score.
         image_weight: weight of the whole image's cosine.
         m_regions: best regions kept per candidate.
         approximate: use the index's approximate index (`matir accelerate`) where it has one.
+        dehub_beta: what many texts score in a region or image is taken from its cosine: the
+            inverse temperature of that soft mean, QBNorm's default being 20; 0 = off. The scores
+            sink by about that mean, and with them stage 1's log-odds.
+        dehub_phrases: so many neutral phrases stand for "many texts".
+        refine_weight: weight of how alike query and region are placed among the references;
+            0 = off. An experiment.
+        refine_temperature: of the softmax that places them; the smaller, the fewer references
+            count.
+        n_references: centroids of the index's regions.
     """
 
     region_weight: float = 0.9
     image_weight: float = 0.1
     m_regions: int = 12
     approximate: bool = False
+    dehub_beta: float = 0.0
+    dehub_phrases: int = 256
+    refine_weight: float = 0.0
+    refine_temperature: float = 0.1
+    n_references: int = 64
 
     def __post_init__(self) -> None:
         """Check every value."""
         _require(self.m_regions >= 1, "m_regions", self.m_regions, "a whole number >= 1")
         for name in ("region_weight", "image_weight"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "a number >= 0")
+        for name in ("dehub_beta", "refine_weight"):
+            _require(0 <= getattr(self, name) < inf, name, getattr(self, name), "a number >= 0")
+        for name in ("dehub_phrases", "n_references"):
+            value = getattr(self, name)
+            _require(1 <= value <= MOST_EXTRA, name, value, f"1 to {MOST_EXTRA}")
+        temperature = self.refine_temperature
+        _require(0 < temperature < inf, "refine_temperature", temperature, "a number > 0")
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether images are ranked by more than cosines."""
+        return self.dehub_beta > 0 or self.refine_weight > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from matir_nb.catalogue import licence_notices
 from matir_nb.config import AlignConfig, JudgeConfig, Preset, RetrieveConfig
 from matir_nb.doors import above
 from matir_nb.errors import ConfigError, QueryError
+from matir_nb.explain.adjusting import Adjusting
 from matir_nb.explain.yardstick import Yardstick
 from matir_nb.index.approximate.opened import Approximate, Refused
 from matir_nb.index.cache import CACHE_FOLDER, JudgementCache
@@ -41,7 +42,7 @@ from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
 from matir_nb.stages.align import BoxPrompt, Scored, align, order
 from matir_nb.stages.judge import judge as judge_candidates
-from matir_nb.stages.retrieve import Retrieval, retrieve_all
+from matir_nb.stages.retrieve import Retrieval, Scan, retrieve_all, scan
 from matir_nb.types import Candidate, FloatArray, Hit, Judgement, Provenance
 from matir_nb.version import installed_versions
 
@@ -107,7 +108,8 @@ class Engine(IndexPictures):
         self._calibrations = Calibrations(index.path)
         self._judges = Judges(encoder, device, preset.compute)
         self._texts = RememberedTexts(encoder)
-        self._yardstick = Yardstick(index, encoder, preset, fuse=fuse)
+        self._adjusting = Adjusting(index, encoder)
+        self._yardstick = self._new_yardstick()
         self._prompt: BoxPrompt | None = None
         self._proposer: Approximate | Refused | None = None
         self._versions = installed_versions()
@@ -121,7 +123,14 @@ class Engine(IndexPictures):
             self.index, self.encoder, preset=preset, judge=self.judge, device=self._device
         )
         other._judges, other._texts = self._judges, self._texts
+        other._cache = self._cache
+        other._adjusting = self._adjusting
+        other._yardstick = other._new_yardstick()
         return other
+
+    def _new_yardstick(self) -> Yardstick:
+        adjusting = self._adjusting
+        return Yardstick(self.index, self.encoder, self.preset, fuse=fuse, adjusting=adjusting)
 
     def __repr__(self) -> str:
         """Return one line: the index, what it holds, and the judge."""
@@ -322,6 +331,7 @@ class Engine(IndexPictures):
             config=options.retrieve,
             keep=kept.images,
             approximate=opened if isinstance(opened, Approximate) else None,
+            extra=self._adjusting.of(options.retrieve, options.neutral),
         )
         spent = (perf_counter() - start) / len(queries)
         return [
@@ -425,6 +435,27 @@ class Engine(IndexPictures):
             judge_grounds=judge is None or grounds_of(judge),
         )
 
+    def scan(
+        self,
+        query: str,
+        *,
+        config: RetrieveConfig | None = None,
+        keep: NDArray[np.bool_] | None = None,
+    ) -> Scan:
+        """Return the exact stage-1 scores of every image (see `stages.retrieve.scan`).
+
+        Args:
+            query: words.
+            config: of stage 1; None = the preset's.
+            keep: (n_images,) images that may be found; None = all.
+
+        Raises:
+            QueryError: the query is longer than the encoder reads.
+        """
+        config = config or self.preset.retrieve
+        extra = self._adjusting.of(config, self.preset.neutral)
+        return scan(query, self.index, self.encoder, config=config, keep=keep, extra=extra)
+
     def region_scores_of(self, query: str, image_id: str) -> FloatArray:
         """Return (n,) float32 stage-1 cosines of `query` with every region of an image."""
         scores: FloatArray = self.text_scores_of([query], image_id)[0][0]
@@ -488,6 +519,8 @@ class Engine(IndexPictures):
         """Return the approximate index, or why it is not used; None = it is not asked for."""
         if not config.approximate:
             return None
+        if config.is_adjusted:
+            return Refused("de-hubbing and references need the scores of all images")
         if self._proposer is None:
             self._proposer = Approximate.open(self.index.path, self.index.parts, config)
         return self._proposer

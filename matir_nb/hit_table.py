@@ -26,6 +26,8 @@ HIT_SCHEMA = pl.Schema(
         "best_region_score": pl.Float64(),
         "runner_up_score": pl.Float64(),
         "whole_image_score": pl.Float64(),
+        "hub_score": pl.Float64(),
+        "reference_score": pl.Float64(),
         "null_percentile": pl.Float64(),
         "judge_rank": pl.Int64(),
         "p_relevant": pl.Float64(),

@@ -129,10 +129,21 @@ def notices_of(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"k = {k}, but the filter keeps only {n_images} images: all of them are listed"
     elif k > n_images:
         yield f"k = {k}, but the index has only {n_images} images: all of them are listed"
+    yield from _adjusted_notices(config.get("retrieve", {}))
     yield from _approximate_notice(config.get("approximate"))
     n_wanted = min(config["judging"]["n_judged"], n_images)
     if n_done is not None and n_done < n_wanted:
         yield f"cancelled: {n_done} of {n_wanted} candidates were judged"
+
+
+def _adjusted_notices(options: Mapping[str, Any]) -> Iterator[str]:
+    if options.get("dehub_beta"):
+        how = f"beta {options['dehub_beta']:g}, {options['dehub_phrases']} neutral phrases"
+        yield f"de-hubbed ({how}): stage-1 scores and log-odds are lower by each hit's hub_score"
+    if options.get("refine_weight"):
+        weight, n = options["refine_weight"], options["n_references"]
+        how = f"{weight:g} × reference_score, {n} references"
+        yield f"refined by references ({how}): an experiment; stage-1 scores are no plain cosines"
 
 
 def _approximate_notice(entry: Mapping[str, Any] | None) -> Iterator[str]:

@@ -21,7 +21,8 @@ class Term:
     """One summand of a stage-1 score.
 
     Attributes:
-        name: "best region", "whole image" or "whole image as only region".
+        name: "best region", "whole image" or "whole image as only region"; with the options that
+            ask for them, "de-hubbing" and "references".
         formula: the numbers that were multiplied.
         value: what it adds, a cosine.
     """
@@ -34,7 +35,8 @@ class Term:
 def stage1_terms(hit: Hit, config: Mapping[str, Any]) -> tuple[Term, ...]:
     """Return cosines that add up to `hit.stage1_score`; none where `config` has no weights.
 
-    An image without regions is its own only region.
+    An image without regions is its own only region. De-hubbing subtracts `hit.hub_score`, and
+    refine_weight times `hit.reference_score` is added.
 
     Args:
         hit: of the result.
@@ -46,11 +48,26 @@ def stage1_terms(hit: Hit, config: Mapping[str, Any]) -> tuple[Term, ...]:
     region, name = hit.best_region_score, "best region"
     if region is None:
         region, name = hit.whole_image_score, "whole image as only region"
-    summands = (
+    summands: tuple[tuple[str, float, float], ...] = (
         (name, weights["region_weight"], region),
         ("whole image", weights["image_weight"], hit.whole_image_score),
     )
+    summands += adjustments(hit, weights)
     return tuple(Term(name, product_text(w, value), w * value) for name, w, value in summands)
+
+
+def adjustments(hit: Hit, weights: Mapping[str, Any]) -> tuple[tuple[str, float, float], ...]:
+    """Return (name, weight, value) of what stage 1 adds to the fused cosine of `hit`.
+
+    Args:
+        hit: of a result.
+        weights: stage 1's options.
+    """
+    summands = (
+        ("de-hubbing", -1.0, hit.hub_score),
+        ("references", weights.get("refine_weight", 0.0), hit.reference_score),
+    )
+    return tuple((name, weight, value) for name, weight, value in summands if value is not None)
 
 
 def signed(value: float, digits: int) -> str:

@@ -158,11 +158,16 @@ class Candidate:
     Attributes:
         image_id: posix path under the root.
         stage1_rank: 1 = best.
-        stage1_score: region_weight * best_region_score + image_weight * whole_image_score.
-        best_region_score: highest cosine of the query with a region; None without regions.
+        stage1_score: region_weight * best_region_score + image_weight * whole_image_score
+            - hub_score + refine_weight * reference_score; what is None is not in it.
+        best_region_score: cosine of the query with the best region; None without regions.
         whole_image_score: cosine of the query with the whole image.
         region_ids: (m,) rows of the image's regions, best first.
-        region_scores: (m,) float32 cosines, descending.
+        region_scores: (m,) float32 cosines; descending, where nothing is added to them.
+        hub_score: what neutral phrases score in that region and image (`index.adjust.Hubs`),
+            weighed as the cosines are; None = not de-hubbed.
+        reference_score: how alike query and these lie among the references, weighed likewise;
+            None = there are none.
     """
 
     image_id: str
@@ -172,6 +177,8 @@ class Candidate:
     whole_image_score: float
     region_ids: tuple[int, ...]
     region_scores: FloatArray
+    hub_score: float | None = None
+    reference_score: float | None = None
 
     def __post_init__(self) -> None:
         """Check that ids and scores pair up."""
@@ -182,7 +189,7 @@ class Candidate:
 
     @property
     def runner_up_score(self) -> float | None:
-        """Second-highest cosine with a region; None where fewer than two are known."""
+        """Cosine with the second-best region; None where fewer than two are known."""
         return float(self.region_scores[1]) if len(self.region_scores) > 1 else None
 
 
@@ -224,10 +231,11 @@ class Hit:
         height: pixels of the upright image.
         final_score: log-odds; the sum that `matir_nb.stages.align.final_score` documents.
         stage1_rank: rank after stage 1.
-        stage1_score: fused cosine of stage 1.
-        best_region_id: the region with the highest cosine; None without regions.
-        best_region_score: that cosine; None without regions.
-        runner_up_score: second-highest region cosine; None where fewer than two are known.
+        stage1_score: fused cosine of stage 1, with what de-hubbing and references add.
+        best_region_id: the best region: of the highest cosine, where nothing is added to
+            cosines; None without regions.
+        best_region_score: its cosine; None without regions.
+        runner_up_score: cosine of the second-best region; None where fewer than two are known.
         whole_image_score: cosine with the whole image.
         null_percentile: percent of neutral phrases that score lower in this image, 0 to 100;
             None = not known.
@@ -243,6 +251,9 @@ class Hit:
         box_xyxy: tight box of the mask; None = no mask.
         mask: the mask; None = no mask.
         copies: image ids of other files with the same bytes.
+        hub_score: what neutral phrases score here, which stage 1 subtracts; None = not de-hubbed.
+        reference_score: how alike query and hit lie among the references, of which stage 1 adds
+            a part; None = there are none.
     """
 
     rank: int
@@ -270,6 +281,8 @@ class Hit:
     box_xyxy: BoxXYXY | None
     mask: MaskRLE | None
     copies: tuple[str, ...] = ()
+    hub_score: float | None = None
+    reference_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,8 @@ TABLE = """
 2 index.approximate.library numpy faiss
 2 index.cache               numpy
 2 index.vectors             numpy
+2 index.adjust              numpy
+2 index.kept                numpy
 2 index.codes               numpy
 2 index.tables              numpy polars
 2 index.columns             polars
@@ -102,8 +104,7 @@ TABLE = """
 2 evaluation.bootstrap      numpy
 2 evaluation.metrics.ranking numpy
 2 evaluation.rank_similarity
-2 evaluation.metrics.grounding
-2 evaluation.report_text
+2 evaluation.metrics.grounding numpy
 2 evaluation.datasets.dataset
 2 evaluation.runs.observed  polars
 2 evaluation.explain_text
@@ -138,6 +139,7 @@ TABLE = """
 3 index.approximate.build   numpy
 3 index.store               numpy polars
 3 index.certified           numpy torch
+3 index.extra               numpy
 3 index.folder
 3 index.compact
 2 index.thumbnails
@@ -148,10 +150,10 @@ TABLE = """
 4 index.build
 4 index.mend                polars
 4 index.repair
+4 stages.seen               numpy
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy
-4 evaluation.runs.arms
 4 evaluation.oracle         numpy
 4 explain.entries
 4 explain.ledger            polars
@@ -161,6 +163,7 @@ TABLE = """
 4 explain.neutral           numpy
 4 explain.null_band         numpy
 4 explain.cut               numpy
+4 explain.adjusting
 4 explain.yardstick         numpy
 5 evaluation.gallery        PIL tqdm
 5 making                    numpy
@@ -216,8 +219,7 @@ TABLE = """
 6 widgets.compare           traitlets polars IPython
 6 widgets.search_box        traitlets
 6 widgets.display           IPython
-6 evaluation.run            numpy polars tqdm
-6 evaluation.scene_report   polars
+6 evaluation.runs.arms
 6 evaluation.absence        numpy
 6 evaluation.faithfulness   numpy
 6 evaluation.explain_curves numpy

@@ -49,6 +49,8 @@ hits = st.builds(
     box_xyxy=st.none() | boxes,
     mask=st.none() | rles,
     copies=st.lists(texts, max_size=2).map(tuple),
+    hub_score=st.none() | scores,
+    reference_score=st.none() | scores,
 )
 provenances = st.builds(
     Provenance,
@@ -64,6 +66,8 @@ ABSENT = {
     "best_region_id",
     "best_region_score",
     "runner_up_score",
+    "hub_score",
+    "reference_score",
     "null_percentile",
     "above_cut",
     "judge_rank",

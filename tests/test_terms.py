@@ -24,6 +24,7 @@ OPTIONS = [
     RetrieveConfig(),
     RetrieveConfig(region_weight=0.0, image_weight=2.0),
     RetrieveConfig(region_weight=1.0, image_weight=0.0),
+    RetrieveConfig(dehub_beta=20.0, refine_weight=0.25, n_references=4),
 ]
 
 
@@ -60,6 +61,15 @@ def test_an_image_without_regions_is_its_own():
     region, whole = stage1_terms(replace(HIT, best_region_score=None), CONFIG)
     assert (region.name, region.formula) == ("whole image as only region", "0.9 × −0.12")
     assert whole.value == pytest.approx(-0.012)
+
+
+def test_what_is_added_to_cosines_by_hand():
+    config = {"retrieve": CONFIG["retrieve"] | {"refine_weight": 0.5}}
+    hit = replace(HIT, hub_score=-0.25, reference_score=0.8)
+    _, _, hubs, references = stage1_terms(hit, config)
+    assert (hubs.name, hubs.formula, hubs.value) == ("de-hubbing", "−1 × −0.25", 0.25)
+    assert (references.name, references.formula) == ("references", "0.5 × 0.8")
+    assert references.value == pytest.approx(0.4)
 
 
 def test_a_result_that_does_not_say_how_it_was_made_has_no_terms():

@@ -12,7 +12,6 @@ from zlib import crc32
 
 import numpy as np
 
-from matir_nb.engine import Engine
 from matir_nb.evaluation.faithfulness import (
     Order,
     occlusion_order,
@@ -23,6 +22,7 @@ from matir_nb.evaluation.faithfulness import (
 from matir_nb.explain.occlusion import auc, deletion_curve
 from matir_nb.explain.without_region import ImageScan, ask_again
 from matir_nb.results import SearchResult
+from matir_nb.stages.seen import SeenImage
 from matir_nb.types import FloatArray, Hit, Regions
 
 N_RANDOM = 10
@@ -76,13 +76,10 @@ class Areas:
     insertion: float
 
 
-def areas(
-    engine: Engine, result: SearchResult, seen: Explained, *, asks_judge: bool, seed: int
-) -> Iterator[Areas]:
+def areas(result: SearchResult, seen: Explained, *, asks_judge: bool, seed: int) -> Iterator[Areas]:
     """Yield the areas of every measure and order; none for a hit without regions.
 
     Args:
-        engine: that answered.
         result: the answer.
         seen: one of its right hits.
         asks_judge: measure the judge, too: 2 (n + 1) questions for each order.
@@ -96,12 +93,12 @@ def areas(
         RANDOM: random_orders(n, N_RANDOM, seed=(seed, crc32(seen.hit.image_id.encode()))),
         ORACLE: [oracle_order(seen.ious)],
     }
+    scan = ImageScan.of(result, seen.hit.rank)
     curves: dict[str, Curve] = {
-        STAGE1: partial(_stage1_curve, engine, seen),
+        STAGE1: partial(_stage1_curve, scan.seen),
         TRUTH: partial(truth_curve, seen.ious),
     }
     if asks_judge:
-        scan = ImageScan.of(result, seen.hit.rank)
         curves[JUDGE] = partial(_judge_curve, result, scan)
     for name, curve in curves.items():
         for order, some in orders.items():
@@ -111,9 +108,9 @@ def areas(
             yield Areas(name, order, float(deletion), float(insertion))
 
 
-def _stage1_curve(engine: Engine, seen: Explained, order: Order) -> Sequence[float]:
-    whole, config = seen.hit.whole_image_score, engine.preset.retrieve
-    scores: list[float] = deletion_curve(seen.cosines, whole, order, config).tolist()
+def _stage1_curve(seen: SeenImage, order: Order) -> Sequence[float]:
+    regions, whole = seen.scores.astype(np.float32), float(seen.whole_score[0])
+    scores: list[float] = deletion_curve(regions, whole, order, seen.config).tolist()
     return scores
 
 

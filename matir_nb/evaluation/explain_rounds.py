@@ -146,7 +146,7 @@ def play(
             about = _about(hit, truth)
             pointing += [about | row for row in _pointing_rows(engine, seen, truth)]
             asks_judge = hit.rank == 1 and number < N_JUDGED and hit.p_relevant is not None
-            found = areas(engine, result, seen, asks_judge=asks_judge, seed=seed)
+            found = areas(result, seen, asks_judge=asks_judge, seed=seed)
             curves += [about | asdict(area) for area in found]
     return Rounds(
         pl.DataFrame(pointing, schema=POINTING_SCHEMA),

@@ -10,9 +10,12 @@ an entry of stage 1 contributes e * weight * cosine. The names, by stage::
 
     retrieve  runner-up region            what the second-best region alone would have given
               winning margin              what the best region adds to that
-              winning region              both in one, where no second region is known
+              winning region              both in one, where no second region is known, or regions
+                                          are ranked by more than their cosines
               whole image as only region  in their place, for an image without regions
               whole image                 the cosine with the whole image
+              de-hubbing                  what neutral phrases score in region and image, taken off
+              references                  how alike query and hit lie among the references
               encoder bias                log-odds of the cosine 0
               rounding                    of a stage-1 score that was stored in single precision
     judge     judge                       weight * log-odds of the judge
@@ -39,7 +42,7 @@ from typing import Any
 from matir_nb.config import P_SHOWN
 from matir_nb.hit_table import STAGES
 from matir_nb.models.answers import sigmoid
-from matir_nb.terms import factor, product_text
+from matir_nb.terms import adjustments, factor, product_text
 from matir_nb.types import Hit
 
 EXACT = 1e-9
@@ -135,15 +138,18 @@ def _of_retrieve(hit: Hit, config: Mapping[str, Any], *, has_judge: bool) -> Ite
     weight = (config["judging"]["stage1_weight"],) if has_judge else ()
     region = (*weight, odds["scale"], weights["region_weight"])
     best, second = hit.best_region_score, hit.runner_up_score
+    more = adjustments(hit, weights)
     if best is None:
         yield _product("retrieve", "whole image as only region", *region, hit.whole_image_score)
-    elif second is None:
+    elif second is None or more:
         yield _product("retrieve", "winning region", *region, best)
     else:
         yield _product("retrieve", "runner-up region", *region, second)
         yield _product("retrieve", "winning margin", *region, best - second)
     whole = (*weight, odds["scale"], weights["image_weight"])
     yield _product("retrieve", "whole image", *whole, hit.whole_image_score)
+    for name, part, value in more:
+        yield _product("retrieve", name, *weight, odds["scale"], part, value)
     yield _product("retrieve", "encoder bias", *weight, odds["bias"])
 
 

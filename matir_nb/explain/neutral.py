@@ -84,13 +84,15 @@ WORD = re.compile(r"[^\W_]+")
 SINGULARS = {plural: singular for singular, plural in PLURALS.items()}
 
 
-def bank(name: str) -> tuple[str, ...]:
-    """Return the `N_PHRASES` distinct phrases of a bank.
+def bank(name: str, n: int = N_PHRASES, *, skip: int = 0) -> tuple[str, ...]:
+    """Return `n` distinct phrases of a bank, the same ones every time.
 
     Args:
         name: "everyday", captions of photographs; or "scenes", for an encoder that knows only the
             words of generated scenes: captions of things with two shapes at once, of which there
             are none, so that no index shows what a phrase says.
+        n: phrases wanted.
+        skip: so many phrases are left out before these.
 
     Raises:
         ConfigError: there is no such bank; the message offers the nearest name.
@@ -102,10 +104,10 @@ def bank(name: str) -> tuple[str, ...]:
         raise ConfigError(unknown("neutral", name, BANKS))
     found: dict[str, None] = {}
     number = 0
-    while len(found) < N_PHRASES:
+    while len(found) < skip + n:
         found[_articled(BANKS[name](number))] = None
         number += 1
-    return tuple(found)
+    return tuple(found)[skip:]
 
 
 def unrelated(query: str, words: Sequence[frozenset[str]]) -> NDArray[np.bool_]:

@@ -13,14 +13,13 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.explain.neutral import content_words, unrelated
 from matir_nb.index.cache import keep_file
-from matir_nb.index.store import Index
 from matir_nb.index.vectors import best_per_image
 from matir_nb.types import FloatArray
 
@@ -34,11 +33,32 @@ Fuse: TypeAlias = Callable[[FloatArray, FloatArray], NDArray[np.floating]]
 """(best region, whole image) -> stage-1 score, elementwise."""
 
 
+class Stored(Protocol):
+    """Vectors of an index, whose products with a text's are what stage 1 ranks by."""
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        ...
+
+    def ids_of(self, rows: Sequence[int]) -> list[str]:
+        """Return the image ids of rows."""
+        ...
+
+    def region_vectors_of(self, image_id: str) -> FloatArray:
+        """Return the (n, d) vectors of an image's regions."""
+        ...
+
+    def image_vector_of(self, image_id: str) -> FloatArray:
+        """Return the (d,) vector of a whole image."""
+        ...
+
+
 class NullBand:
     """The stage-1 scores of a bank of neutral phrases in the images of one index."""
 
     def __init__(
-        self, index: Index, phrases: Sequence[str], vectors: FloatArray, *, fuse: Fuse
+        self, index: Stored, phrases: Sequence[str], vectors: FloatArray, *, fuse: Fuse
     ) -> None:
         """Score `phrases`, encoded as the (t, d) `vectors`, in the images of `index`."""
         self.phrases = tuple(phrases)

@@ -46,7 +46,7 @@ class Occlusion:
     Attributes:
         image_id: of the hit.
         region_id: the region left out.
-        region_score: its cosine with the query.
+        region_score: its cosine with the query, whatever is added to that.
         stage1_score: the image's stage-1 score without it.
         stage1_drop: the stage-1 score with it less that; negative where the image is better off.
         stage1_rank: among all images of the index, without it; equal scores by image id.
@@ -120,8 +120,8 @@ def deletion_curve(
     region. A good explanation names first what makes the score fall most: small `auc`.
 
     Args:
-        cosines: (n,) of the query with the regions.
-        whole_image: cosine with the whole image.
+        cosines: (n,) of the query with the regions, with what is added to them.
+        whole_image: cosine with the whole image, likewise.
         order: all region ids, first to go first.
         config: weighs the cosines; None = the default.
 

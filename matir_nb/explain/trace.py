@@ -28,7 +28,6 @@ from matir_nb.models.base import Judge
 from matir_nb.progress import Progress
 from matir_nb.results import SearchResult
 from matir_nb.stages.align import Scored, evidence, judge_ranks
-from matir_nb.stages.retrieve import scan
 from matir_nb.types import Hit, Judgement
 
 MAX_NAME = 4096
@@ -145,13 +144,8 @@ class _Run:
         self.judging = JudgeConfig(**config["judging"])
         self.n_wanted = 0 if model is None else self.judging.n_judged
         self.retrieving = RetrieveConfig(**config["retrieve"])
-        self.scan = scan(
-            result.query,
-            engine.index,
-            engine.encoder,
-            config=self.retrieving,
-            keep=engine.kept_by(result.provenance),
-        )
+        keep = engine.kept_by(result.provenance)
+        self.scan = engine.scan(result.query, config=self.retrieving, keep=keep)
         self.rows = self.scan.order(engine.n_images)
         place = np.flatnonzero(self.rows == engine.index.rows_of([image_id])[0])
         if not len(place):

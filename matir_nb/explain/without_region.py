@@ -1,8 +1,8 @@
 """One image of a result as the stages would see it without some of its regions.
 
-Its stage-1 score and rank follow from stored cosines. A judge is shown the picture with those
-regions blanked, and neither them nor their vectors; the other regions move up, so a judgement's
-region numbers are translated back (`judgement_of_image`).
+Its stage-1 score and rank follow from stored cosines, and what is added to them. A judge is shown
+the picture with those regions blanked, and neither them nor their vectors; the other regions move
+up, so a judgement's region numbers are translated back (`judgement_of_image`).
 """
 
 import re
@@ -20,12 +20,12 @@ from matir_nb.explain.ledger import hit_of
 from matir_nb.geometry.boundary import grow
 from matir_nb.geometry.masks import decode, merge
 from matir_nb.index.store import Index
-from matir_nb.index.vectors import fuse
 from matir_nb.models.base import JudgeInput
 from matir_nb.results import SearchResult
 from matir_nb.stages.judge import calibrated
-from matir_nb.stages.retrieve import Scan, best_regions, scan
-from matir_nb.types import Candidate, FloatArray, Judgement, MaskRLE, RGBImage
+from matir_nb.stages.retrieve import Scan
+from matir_nb.stages.seen import SeenImage
+from matir_nb.types import FloatArray, Judgement, MaskRLE, RGBImage
 
 RING = 0.1
 """Width of the ring whose colour fills a blanked region; 1 = the square root of its area."""
@@ -41,13 +41,13 @@ class ImageScan:
     Attributes:
         image_id: of the index.
         row: its row there.
-        cosines: (n,) float32 of the query with its regions, by region id.
+        seen: its scores, by region id.
         found: the scores of all images.
     """
 
     image_id: str
     row: int
-    cosines: FloatArray
+    seen: SeenImage
     found: Scan
 
     @classmethod
@@ -64,9 +64,14 @@ class ImageScan:
         engine = source.engine()
         config = RetrieveConfig(**result.provenance.config["retrieve"])
         keep = engine.kept_by(result.provenance)
-        found = scan(result.query, engine.index, engine.encoder, config=config, keep=keep)
+        found = engine.scan(result.query, config=config, keep=keep)
         row = int(engine.index.rows_of([hit.image_id])[0])
-        return cls(hit.image_id, row, found.region_scores(hit.image_id), found)
+        return cls(hit.image_id, row, found.image(hit.image_id), found)
+
+    @property
+    def cosines(self) -> FloatArray:
+        """(n,) float32 of the query with the regions, by region id."""
+        return self.seen.cosines
 
     @property
     def stage1_score(self) -> float:
@@ -74,15 +79,12 @@ class ImageScan:
         return float(self.found.stage1_scores[self.row])
 
     def best_first(self) -> list[int]:
-        """Return the region ids by cosine, best first; equal cosines by id."""
-        order: list[int] = np.argsort(-self.cosines, kind="stable").tolist()
-        return order
+        """Return the region ids by what stage 1 ranks them by; equal ones by id."""
+        return self.seen.best_first()
 
     def score_without(self, gone: RegionIds) -> float:
         """Return the stage-1 score without the regions `gone` (`stages.retrieve.fuse`)."""
-        best = np.delete(self.cosines, gone).max(initial=-np.inf)
-        whole = self.found.whole_image_scores[[self.row]]
-        return float(fuse(np.array([best], np.float32), whole, self.found.config)[0])
+        return self.seen.take(self._without(gone)).stage1_score
 
     def rank_of(self, score: float) -> int:
         """Return the image's rank among all once its score is `score`; equal ones by image id."""
@@ -95,10 +97,10 @@ class ImageScan:
         """
         index: Index = self.found.index
         ref, regions = index.ref_of(self.image_id), index.regions_of(self.image_id)
-        kept = np.setdiff1d(np.arange(len(regions)), gone)
+        kept, score = self._without(gone), self.score_without(gone)
         load = partial(_blanked, index, self.image_id, regions.take(gone).masks)
         return JudgeInput(
-            candidate=self._candidate(kept, self.score_without(gone)),
+            candidate=self.seen.take(kept).candidate(self.rank_of(score), score),
             width=ref.width,
             height=ref.height,
             regions=regions.take(kept),
@@ -106,17 +108,8 @@ class ImageScan:
             load_image=load,
         )
 
-    def _candidate(self, kept: NDArray[np.intp], score: float) -> Candidate:
-        ids, cosines = best_regions(self.cosines[kept], self.found.config.m_regions)
-        return Candidate(
-            image_id=self.image_id,
-            stage1_rank=self.rank_of(score),
-            stage1_score=score,
-            best_region_score=float(cosines[0]) if len(cosines) else None,
-            whole_image_score=float(self.found.whole_image_scores[self.row]),
-            region_ids=ids,
-            region_scores=cosines,
-        )
+    def _without(self, gone: RegionIds) -> NDArray[np.intp]:
+        return np.setdiff1d(np.arange(len(self.cosines)), gone)
 
 
 def rank_of(

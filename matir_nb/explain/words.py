@@ -5,7 +5,8 @@ and likewise for phrases and for the whole image: erasure (Li, Monroe and Jurafs
 arXiv:1612.08220) against stored region vectors. The noun of a phrase gives way to "object": a
 phrase without noun says little to a text encoder. Only texts are encoded, all in one batch; no
 pixel is read. Interactions of words are not told apart: a word that only counts together with
-another gets the whole of what the pair adds.
+another gets the whole of what the pair adds. All are plain cosines: de-hubbing takes the same from
+a region whatever the words are, and what references add is not counted.
 
 Which region a word means is another question: where the rest of the query fits, one word more or
 less hardly matters. ``word_alone[w, r]`` is the cosine of region r with the word as a query of its

@@ -8,21 +8,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.config import JudgeConfig, Preset, RetrieveConfig
+from matir_nb.explain.adjusting import Adjusting
 from matir_nb.explain.cut import Cut, cut_of, marked
 from matir_nb.explain.neutral import bank, unknown_words
 from matir_nb.explain.null_band import NullBand, stored_vectors
 from matir_nb.index.cache import CACHE_FOLDER
+from matir_nb.index.extra import ExtendedIndex
 from matir_nb.index.store import Index
 from matir_nb.models.base import Judge, RegionEncoder
 from matir_nb.types import FloatArray, Hit
 
-Fuse: TypeAlias = Callable[[FloatArray, FloatArray, RetrieveConfig], NDArray[np.floating]]
+Scores: TypeAlias = NDArray[np.floating]
+Fuse: TypeAlias = Callable[[Scores, Scores, RetrieveConfig], Scores]
 
 
 class Yardstick:
     """The neutral phrases of a preset in the images of an index."""
 
-    def __init__(self, index: Index, encoder: RegionEncoder, preset: Preset, *, fuse: Fuse) -> None:
+    def __init__(
+        self,
+        index: Index,
+        encoder: RegionEncoder,
+        preset: Preset,
+        *,
+        fuse: Fuse,
+        adjusting: Adjusting | None = None,
+    ) -> None:
         """Hold hits of `index` against the phrases that `preset` names, encoded on first use.
 
         Args:
@@ -30,12 +41,17 @@ class Yardstick:
             encoder: the one that made it.
             preset: names the bank and the cut.
             fuse: (best region, whole image, config) -> stage-1 score, elementwise.
+            adjusting: of that index; None = made when it is needed.
         """
+        self._adjusting = adjusting or Adjusting(index, encoder)
         self._index, self._encoder, self._preset, self._fuse = index, encoder, preset, fuse
         self._bands: dict[RetrieveConfig, NullBand] = {}
 
     def band(self, config: RetrieveConfig) -> NullBand:
-        """Return the null band under the weights of `config`."""
+        """Return the null band under the options of `config`.
+
+        What is added to the cosines of a query is added to those of the phrases, too.
+        """
         if config not in self._bands:
             phrases, encoder = bank(self._preset.neutral), self._encoder
             vectors = stored_vectors(
@@ -44,10 +60,11 @@ class Yardstick:
                 encoder.model_id,
                 lambda: encoder.embed_texts(phrases),
             )
+            extra = self._adjusting.of(config, self._preset.neutral)
             band = NullBand(
-                self._index,
+                self._index if extra is None else ExtendedIndex(extra),
                 phrases,
-                vectors,
+                vectors if extra is None else extra.extended(vectors),
                 fuse=lambda best, whole: self._fuse(best, whole, config),
             )
             self._bands = self._bands | {config: band}

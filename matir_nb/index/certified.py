@@ -78,7 +78,7 @@ def search(
         ShapeError: the queries' length is not that of the index, or `keep` is too short.
         QueryError: a query holds a number that is not finite.
     """
-    _check(index, queries, keep)
+    check(index, queries, keep)
     rows = np.arange(index.n_images) if keep is None else np.flatnonzero(keep)
     if index.region_counts[rows].sum() * index.dim <= FEW_NUMBERS or len(rows) <= k:
         return [best_among(index, query, rows, k=k, config=config) for query in queries]
@@ -199,7 +199,7 @@ def best_among(
     scores = exact_scores(index, query, rows, config)
     estimates = np.full(index.n_images, -np.inf, np.float32)
     estimates[rows] = scores
-    return _ordered(index, rows, scores, estimates, k)
+    return ordered(index, rows, scores, estimates, k)
 
 
 def _proven(
@@ -223,16 +223,25 @@ def _proven(
     more = np.flatnonzero(can_be)
     others = exact_scores(index, query, more, config, floor=floor, said=said)
     rows, scores = np.concatenate([first, more]), np.concatenate([scores, others])
-    return _ordered(index, rows, scores, estimates, k)
+    return ordered(index, rows, scores, estimates, k)
 
 
-def _ordered(
+def ordered(
     index: Index,
     rows: NDArray[np.int64],
     scores: NDArray[np.float64],
     estimates: FloatArray,
     k: int,
 ) -> Best:
+    """Return the `k` best of the images of `rows`; equal scores by image id.
+
+    Args:
+        index: where they are.
+        rows: (n,) of images.
+        scores: (n,) theirs, exact.
+        estimates: (n_images,) of all; those of the best become exact.
+        k: images wanted.
+    """
     limit = np.partition(scores, -k)[-k] if k < len(scores) else -np.inf
     some = np.flatnonzero(scores >= limit)
     order = some[top_k(scores[some], k, sorted_ranks(index.ids_of(rows[some].tolist())))]
@@ -250,7 +259,7 @@ def _estimates(
     found = np.empty((len(queries), len(part.filled)), np.float32)
     starts = np.append(part.offsets[part.filled], part.offsets[-1])
     n_at_once = BLOCK_ROWS if len(queries) == 1 else max(BLOCK_SCORES // len(queries), 1)
-    for images in _image_blocks(starts, n_at_once):
+    for images in image_blocks(starts, n_at_once):
         first, end = starts[images.start], starts[images.stop]
         out = None if said is None else said[None, first:end]
         scores = _scaled(part.regions, slice(first, end), coded, out)
@@ -261,7 +270,7 @@ def _estimates(
     return best, _finished(whole, part.wholes, queries, coded)
 
 
-def _image_blocks(offsets: NDArray[np.int64], n_regions: int) -> Iterator[slice]:
+def image_blocks(offsets: NDArray[np.int64], n_regions: int) -> Iterator[slice]:
     """Yield neighbouring images that have about `n_regions` regions together."""
     first, n_images = 0, len(offsets) - 1
     while first < n_images:
@@ -304,7 +313,13 @@ def _products(queries: CodeArray, codes: CodeArray) -> NDArray[np.int32]:
     return products
 
 
-def _check(index: Index, queries: FloatArray, keep: NDArray[np.bool_] | None) -> None:
+def check(index: Index, queries: FloatArray, keep: NDArray[np.bool_] | None) -> None:
+    """Raise unless queries and filter fit the index.
+
+    Raises:
+        ShapeError: the queries' length is not that of the index, or `keep` is too short.
+        QueryError: a query holds a number that is not finite.
+    """
     if queries.ndim != 2 or queries.shape[1] != index.dim:
         message = f"queries: expected shape (q, {index.dim}), got {queries.shape}"
         raise ShapeError(message)

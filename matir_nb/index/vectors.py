@@ -7,6 +7,7 @@ block by block. This module knows no file and no model.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from matir_nb.errors import ShapeError
 from matir_nb.types import FloatArray
 
 BLOCK_ROWS = 4096
+Float = TypeVar("Float", bound=np.floating)
 
 
 def scan(
@@ -42,7 +44,7 @@ def scan(
     return scores
 
 
-def best_per_image(scores: FloatArray, offsets: NDArray[np.int64]) -> FloatArray:
+def best_per_image(scores: NDArray[Float], offsets: NDArray[np.int64]) -> NDArray[Float]:
     """Return (q, images) best score of each image's regions; -inf for an image without any.
 
     Args:
@@ -55,9 +57,9 @@ def best_per_image(scores: FloatArray, offsets: NDArray[np.int64]) -> FloatArray
     filled = np.flatnonzero(np.diff(offsets))
     # reduceat gives the next row's value for an empty slice, so empty images stay out of it
     if len(filled) == len(offsets) - 1 and len(filled):
-        best: FloatArray = np.maximum.reduceat(scores, offsets[:-1], axis=1)
+        best: NDArray[Float] = np.maximum.reduceat(scores, offsets[:-1], axis=1)
         return best
-    best = np.full((len(scores), len(offsets) - 1), -np.inf, np.float32)
+    best = np.full((len(scores), len(offsets) - 1), -np.inf, scores.dtype)
     if len(filled):
         best[:, filled] = np.maximum.reduceat(scores, offsets[filled], axis=1)
     return best
@@ -85,7 +87,9 @@ def regions_of(
 
 
 def fuse(
-    best_region: FloatArray, whole_image: FloatArray, config: RetrieveConfig
+    best_region: NDArray[np.floating],
+    whole_image: NDArray[np.floating],
+    config: RetrieveConfig,
 ) -> NDArray[np.float64]:
     """Return region_weight * best_region + image_weight * whole_image, in double precision.
 

@@ -21,7 +21,6 @@ from matir_nb.models.base import Judge
 from matir_nb.models.calibration import fit_platt, log_loss
 from matir_nb.progress import Progress
 from matir_nb.review.ledger import Review
-from matir_nb.stages.retrieve import scan
 from matir_nb.types import MARKS, Judgement
 
 Pair: TypeAlias = tuple[str, str]
@@ -139,7 +138,7 @@ def _judged(engine: Engine, labels: Labels, judge: Judge, progress: Progress | N
     judgements: list[Judgement] = []
     is_so: list[bool] = []
     for query, image_ids in by_query.items():
-        found = scan(query, engine.index, engine.encoder, config=engine.preset.retrieve)
+        found = engine.scan(query)
         rows = engine.index.rows_of(image_ids).tolist()
         candidates = [found.candidate(row, place + 1) for place, row in enumerate(rows)]
         config = replace(options, n_judged=len(rows), chunk_size=engine.preset.judging.chunk_size)

@@ -250,4 +250,6 @@ def _hit(rank: int, item: Scored, found: Found, index: Index) -> Hit:
         box_xyxy=found.box_xyxy,
         mask=found.mask,
         copies=index.copies_of(item.candidate.image_id),
+        hub_score=candidate.hub_score,
+        reference_score=candidate.reference_score,
     )

@@ -1,7 +1,8 @@
 """Stage 1: rank every image of the index by its regions and by itself.
 
 Exact; a few array operations, no Python object per region. `retrieve` finds the best images by
-the certified search of `matir_nb.index.certified`; `scan` scores all of them, for explanations.
+the certified search of `matir_nb.index.certified`, or with extra dimensions
+(`matir_nb.index.extra`) by a plain scan; `scan` scores all of them, for explanations.
 Both give the same scores. This module knows no judge and reads no pixels.
 """
 
@@ -13,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.config import RetrieveConfig
+from matir_nb.errors import ConfigError
 from matir_nb.index.approximate.opened import Approximate
 from matir_nb.index.certified import Best, best_among, search
+from matir_nb.index.extra import ExtraDimensions
 from matir_nb.index.store import Index
 from matir_nb.index.vectors import fuse, top_k
-from matir_nb.index.vectors import scan as cosines
 from matir_nb.models.base import RegionEncoder
+from matir_nb.stages.seen import SeenImage
 from matir_nb.types import Candidate, FloatArray
 
 
@@ -48,12 +51,14 @@ class Scan:
         config: weighs the cosines.
         text: (d,) float32 vector of the query.
         keep: (n_images,) images that may be found; None = all.
+        extra: of the same options; None = cosines alone.
     """
 
     index: Index
     config: RetrieveConfig
     text: FloatArray
     keep: NDArray[np.bool_] | None = None
+    extra: ExtraDimensions | None = None
 
     @cached_property
     def whole_image_scores(self) -> FloatArray:
@@ -64,8 +69,11 @@ class Scan:
     @cached_property
     def stage1_scores(self) -> NDArray[np.float64]:
         """(n_images,) float64, fused, by row; -inf where a filter leaves the image out."""
-        best = self.index.best_region_scores(self.text[None])[0]
-        scores = fuse(best, self.whole_image_scores, self.config)
+        if self.extra is None:
+            best = self.index.best_region_scores(self.text[None])[0]
+            scores = fuse(best, self.whole_image_scores, self.config)
+        else:
+            scores = self.extra.stage1_scores(self.text[None])[0]
         return scores if self.keep is None else np.where(self.keep, scores, -np.inf)
 
     def order(self, n_images: int) -> NDArray[np.int64]:
@@ -73,14 +81,14 @@ class Scan:
         rows = top_k(self.stage1_scores, n_images, self.index.id_ranks)
         return rows if self.keep is None else rows[self.keep[rows]]
 
-    def region_scores(self, image_id: str) -> FloatArray:
-        """Return (n,) float32 exact cosines with the regions of an image."""
-        return _cosines(self.text, self.index.region_vectors_of(image_id))
+    def image(self, image_id: str) -> SeenImage:
+        """Return the scores of one image."""
+        return SeenImage.of(self.index, self.text, image_id, self.config, self.extra)
 
     def candidate(self, row: int, stage1_rank: int) -> Candidate:
         """Return the image of a row, which has that place in the order."""
-        score = float(self.stage1_scores[row])
-        return candidate(self.index, self.text, row, stage1_rank, score, self.config)
+        (image_id,) = self.index.ids_of([row])
+        return self.image(image_id).candidate(stage1_rank, float(self.stage1_scores[row]))
 
 
 def retrieve(
@@ -91,6 +99,7 @@ def retrieve(
     n_images: int,
     config: RetrieveConfig,
     keep: NDArray[np.bool_] | None = None,
+    extra: ExtraDimensions | None = None,
 ) -> Retrieval:
     """Score every image for `query` and describe the `n_images` best, best first.
 
@@ -103,14 +112,19 @@ def retrieve(
         n_images: candidates wanted.
         config: of this stage.
         keep: (index.n_images,) images that may be found; None = all.
+        extra: what `config` adds to the cosines (`Engine` has it); None = nothing.
 
     Raises:
         QueryError: the query is longer than the encoder reads.
+        ConfigError: `extra` is not what `config` asks for.
     """
-    return retrieve_all([query], index, encoder, n_images=n_images, config=config, keep=keep)[0]
+    (found,) = retrieve_all(
+        [query], index, encoder, n_images=n_images, config=config, keep=keep, extra=extra
+    )
+    return found
 
 
-def retrieve_all(
+def retrieve_all(  # noqa: PLR0913 - one optional argument per choice
     queries: Sequence[str],
     index: Index,
     encoder: RegionEncoder,
@@ -119,6 +133,7 @@ def retrieve_all(
     config: RetrieveConfig,
     keep: NDArray[np.bool_] | None = None,
     approximate: Approximate | None = None,
+    extra: ExtraDimensions | None = None,
 ) -> list[Retrieval]:
     """Return what `retrieve` gives for each query; the queries share the pass over the index.
 
@@ -131,19 +146,26 @@ def retrieve_all(
         keep: as for `retrieve`.
         approximate: proposes images, which are then scored exactly; where it has none to propose,
             and without it, all images are looked at.
+        extra: as for `retrieve`; with it, all images are looked at.
 
     Raises:
         QueryError: a query is longer than the encoder reads.
+        ConfigError: `extra` is not what `config` asks for.
     """
+    _require_same(config, extra)
     texts = encoder.embed_texts(list(queries))
+    if extra is not None:
+        approximate = None
     proposed = None if approximate is None else approximate.images(texts, n_images, allowed=keep)
-    if proposed is None:
+    if extra is not None:
+        found = extra.search(texts, k=n_images, keep=keep)
+    elif proposed is None:
         found = search(index, texts, k=n_images, config=config, keep=keep)
     else:
         pairs = zip(texts, proposed.images, strict=True)
         found = [best_among(index, t, rows, k=n_images, config=config) for t, rows in pairs]
     return [
-        Retrieval(_described(index, text, best, config), best.estimates, proposed is None)
+        Retrieval(_described(index, text, best, config, extra), best.estimates, proposed is None)
         for text, best in zip(texts, found, strict=True)
     ]
 
@@ -155,63 +177,38 @@ def scan(
     *,
     config: RetrieveConfig,
     keep: NDArray[np.bool_] | None = None,
+    extra: ExtraDimensions | None = None,
 ) -> Scan:
     """Return the exact scores of every image of `index` for `query`, computed when asked for.
 
+    Args are those of `retrieve`.
+
     Raises:
         QueryError: the query is longer than the encoder reads.
+        ConfigError: `extra` is not what `config` asks for.
     """
-    return Scan(index, config, encoder.embed_texts([query])[0], keep)
+    _require_same(config, extra)
+    return Scan(index, config, encoder.embed_texts([query])[0], keep, extra)
 
 
-def candidate(
-    index: Index,
-    text: FloatArray,
-    row: int,
-    stage1_rank: int,
-    stage1_score: float,
-    config: RetrieveConfig,
-) -> Candidate:
-    """Return the image of a row as stage 1 sees it.
-
-    Args:
-        index: where it is.
-        text: (d,) float32 vector of the query.
-        row: of the image.
-        stage1_rank: its place among all images.
-        stage1_score: its fused score.
-        config: of this stage.
-    """
-    image_id = index.ids_of([row])[0]
-    scores = _cosines(text, index.region_vectors_of(image_id))
-    ids, kept = best_regions(scores, config.m_regions)
-    return Candidate(
-        image_id=image_id,
-        stage1_rank=stage1_rank,
-        stage1_score=stage1_score,
-        best_region_score=float(kept[0]) if len(kept) else None,
-        whole_image_score=float(_cosines(text, index.image_vector_of(image_id)[None])[0]),
-        region_ids=ids,
-        region_scores=kept,
-    )
+def _require_same(config: RetrieveConfig, extra: ExtraDimensions | None) -> None:
+    if (extra.config if extra is not None else None) != (config if config.is_adjusted else None):
+        raise ConfigError(
+            "config asks for de-hubbing or references and extra is not made for it, or the other "
+            "way round: let Engine.search or Engine.scan bring both together"
+        )
 
 
 def _described(
-    index: Index, text: FloatArray, best: Best, config: RetrieveConfig
+    index: Index,
+    text: FloatArray,
+    best: Best,
+    config: RetrieveConfig,
+    extra: ExtraDimensions | None,
 ) -> tuple[Candidate, ...]:
-    pairs = zip(best.rows.tolist(), best.scores.tolist(), strict=True)
+    ids = index.ids_of(best.rows.tolist())
+    pairs = zip(ids, best.scores.tolist(), strict=True)
     return tuple(
-        candidate(index, text, row, place + 1, score, config)
-        for place, (row, score) in enumerate(pairs)
+        SeenImage.of(index, text, image_id, config, extra).candidate(place + 1, score)
+        for place, (image_id, score) in enumerate(pairs)
     )
-
-
-def _cosines(text: FloatArray, vectors: FloatArray) -> FloatArray:
-    found: FloatArray = cosines(text[None], vectors)[0]
-    return found
-
-
-def best_regions(scores: FloatArray, m: int) -> tuple[tuple[int, ...], FloatArray]:
-    """Return ids and scores of the `m` best regions; equal scores by region id."""
-    order = np.argsort(-scores, kind="stable")[:m]
-    return tuple(order.tolist()), scores[order]

@@ -103,7 +103,13 @@ LOGITS = st.one_of(st.floats(-60, 60), st.sampled_from([-math.inf, math.inf, 1e1
 @st.composite
 def options(draw):
     """Draw a preset, the worth of a cosine, and a judge that says anything."""
-    retrieve = RetrieveConfig(draw(WEIGHTS), draw(WEIGHTS), draw(st.sampled_from([1, 2, 12])))
+    retrieve = RetrieveConfig(
+        draw(WEIGHTS),
+        draw(WEIGHTS),
+        draw(st.sampled_from([1, 2, 12])),
+        dehub_beta=draw(st.sampled_from([0.0, 0.0, 3.0, 20.0])),
+        refine_weight=draw(st.sampled_from([0.0, 0.0, 0.7])),
+    )
     judging = JudgeConfig(
         n_judged=draw(st.integers(0, N + 3)),
         weight=draw(WEIGHTS),
@@ -234,6 +240,21 @@ def test_an_image_without_regions_is_its_own():
         ("retrieve", "whole image as only region", "0.5 × 10 × 0.75 × 0.2", 0.75),
         ("retrieve", "whole image", "0.5 × 10 × 0.25 × 0.2", 0.25),
     ]
+
+
+def test_what_is_added_to_cosines_has_entries_of_its_own():
+    """0.35 - 0.15 + 0.5 * 0.8 = 0.6; 0.5 * (10 * 0.6 - 2) + 2 * 3 = 8."""
+    config = CONFIG | {"retrieve": CONFIG["retrieve"] | {"refine_weight": 0.5}}
+    hit = replace(HIT, hub_score=0.15, reference_score=0.8, stage1_score=0.6, final_score=8.0)
+    rows = shown(hit, config)
+    assert rows[:5] == [
+        ("retrieve", "winning region", "0.5 × 10 × 0.75 × 0.4", 1.5),
+        ("retrieve", "whole image", "0.5 × 10 × 0.25 × 0.2", 0.25),
+        ("retrieve", "de-hubbing", "0.5 × 10 × −1 × 0.15", -0.75),
+        ("retrieve", "references", "0.5 × 10 × 0.5 × 0.8", 2.0),
+        ("retrieve", "encoder bias", "0.5 × −2", -1.0),
+    ]
+    assert math.fsum(row[-1] for row in rows) == pytest.approx(8.0)
 
 
 def test_without_a_second_stage_nothing_is_weighed_and_no_judge_named():

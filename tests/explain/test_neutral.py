@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from matir_nb.config import MOST_EXTRA
 from matir_nb.errors import ConfigError
 from matir_nb.explain.neutral import (
     BANKS,
@@ -54,6 +55,14 @@ def test_captions_of_photographs_share_no_word_with_scenes():
     scene_words = {word for text in all_words() for word in content_words(text)}
     shared = {word for phrase in bank("everyday") for word in content_words(phrase)} & scene_words
     assert not shared
+
+
+@pytest.mark.parametrize("name", ["everyday", "scenes"])
+def test_a_bank_goes_on_as_long_as_options_can_ask_for(name):
+    many = bank(name, N_PHRASES + MOST_EXTRA)
+    assert len(set(many)) == N_PHRASES + MOST_EXTRA
+    assert many[:N_PHRASES] == bank(name)
+    assert many[N_PHRASES : N_PHRASES + 5] == bank(name, 5, skip=N_PHRASES)
 
 
 def test_an_unknown_bank_gets_the_nearest_name():

@@ -1,14 +1,18 @@
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from matir_nb.config import RetrieveConfig
+from matir_nb.errors import ConfigError
 from matir_nb.geometry.masks import encode, regions_from_masks
+from matir_nb.index.adjust import Hubs
+from matir_nb.index.extra import ExtraColumns, ExtraDimensions
 from matir_nb.index.store import Index
 from matir_nb.index.tables import IndexedImage
 from matir_nb.index.writer import IndexWriter
-from matir_nb.stages.retrieve import retrieve
+from matir_nb.stages.retrieve import retrieve, scan
 from matir_nb.types import ImageRef
 
 
@@ -77,6 +81,52 @@ def test_only_the_m_best_regions_are_kept_and_ties_go_to_the_first(tmp_path):
     index = an_index(tmp_path, {"a": ([0.5, 0.25, 0.75, 0.5, 0.5], 0.0)})
     assert search(index, m_regions=3)[0].region_ids == (2, 0, 3)
     assert search(index, m_regions=1)[0].region_ids == (2,)
+
+
+@pytest.mark.parametrize("options", [{"dehub_beta": 20.0}, {"refine_weight": 0.5}])
+def test_what_options_add_has_to_be_given_and_nothing_else(tmp_path, options):
+    index = an_index(tmp_path, {"a": ([0.5], 0.5)})
+    with pytest.raises(
+        ConfigError, match=r"let Engine\.search or Engine\.scan bring both together"
+    ):
+        search(index, **options)
+    config = RetrieveConfig(**options)
+    hubs = Hubs(unit(0.5)[None], 20.0)
+    extra = ExtraDimensions(ExtraColumns(index), config, [hubs])
+    for other in (RetrieveConfig(), replace(config, region_weight=0.5)):
+        with pytest.raises(ConfigError, match="extra is not made for it"):
+            scan("x", index, TwoWords(), config=other, extra=extra)
+
+
+def test_a_scan_and_a_search_describe_an_image_alike(tmp_path):
+    images = {"a": ([0.25, 0.5, 0.75], 0.25), "b": ([], 0.5), "c": ([0.5, 0.5], 0.0)}
+    index = an_index(tmp_path, images)
+    hubs = Hubs(np.array([unit(0.5), unit(0.9)]), 20.0)
+    for config, given in ((RetrieveConfig(), []), (RetrieveConfig(dehub_beta=20.0), [hubs])):
+        extra = ExtraDimensions(ExtraColumns(index), config, given) if given else None
+        asked = {"config": config, "extra": extra}
+        found = retrieve("x", index, TwoWords(), n_images=3, **asked).candidates
+        scanned = scan("x", index, TwoWords(), **asked)
+        for place, row in enumerate(scanned.order(3).tolist()):
+            mine, its = asdict(scanned.candidate(row, place + 1)), asdict(found[place])
+            assert mine.pop("region_scores").tolist() == its.pop("region_scores").tolist()
+            assert mine == its
+            seen = scanned.image(found[place].image_id)
+            assert seen.stage1_score == found[place].stage1_score
+
+
+def test_a_region_that_other_texts_are_near_wins_no_longer(tmp_path):
+    """0.75 - (0.8 * 0.75 - 0.6 * 0.66) = 0.55, and 0.5 - (0.8 * 0.5 - 0.6 * 0.87) = 0.62."""
+    index = an_index(tmp_path, {"a": ([0.75, 0.5], 0.0)})
+    config = RetrieveConfig(dehub_beta=20.0, image_weight=0.0, region_weight=1.0)
+    hubs = Hubs(np.array([[0.8, -0.6]], np.float32), 20.0)
+    extra = ExtraDimensions(ExtraColumns(index), config, [hubs])
+    (found,) = retrieve("x", index, TwoWords(), n_images=1, config=config, extra=extra).candidates
+    assert (found.region_ids, found.best_region_score) == ((1, 0), 0.5)
+    assert found.region_scores.tolist() == [0.5, 0.75]
+    assert found.stage1_score == pytest.approx(0.62, abs=1e-3)
+    assert found.hub_score == pytest.approx(-0.12, abs=1e-3)
+    assert found.reference_score is None
 
 
 def test_nothing_is_found_in_an_empty_index(tmp_path):
