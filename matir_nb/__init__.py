@@ -44,6 +44,10 @@ if TYPE_CHECKING:
         QueryError,
         ShapeError,
     )
+    from matir_nb.evaluation.datasets.readers import read_dataset
+    from matir_nb.evaluation.runs.arms import Arm
+    from matir_nb.evaluation.runs.evaluate import evaluate
+    from matir_nb.evaluation.runs.folder import Run
     from matir_nb.hit_table import HIT_SCHEMA
     from matir_nb.images import ImageLimits
     from matir_nb.index.build import BuildReport, build
@@ -84,6 +88,7 @@ __all__ = [
     "AlignConfig",
     "AnnotationError",
     "AnswerParseError",
+    "Arm",
     "BuildReport",
     "Calibration",
     "Candidate",
@@ -122,6 +127,7 @@ __all__ = [
     "ResultGrid",
     "RetrieveConfig",
     "Review",
+    "Run",
     "SearchBox",
     "SearchResult",
     "ShapeError",
@@ -131,7 +137,9 @@ __all__ = [
     "__version__",
     "build",
     "compact",
+    "evaluate",
     "open",
+    "read_dataset",
     "repair",
     "verify",
 ]
@@ -142,6 +150,10 @@ _PLACES = {
     "engine": "Engine",
     "errors": "AnnotationError AnswerParseError ConfigError ImageError IndexCorruptError "
     "IndexMismatchError IndexNotFoundError MatirError ModelUnavailableError QueryError ShapeError",
+    "evaluation.datasets.readers": "read_dataset",
+    "evaluation.runs.arms": "Arm",
+    "evaluation.runs.evaluate": "evaluate",
+    "evaluation.runs.folder": "Run",
     "hit_table": "HIT_SCHEMA",
     "images": "ImageLimits",
     "index.build": "BuildReport build",

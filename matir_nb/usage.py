@@ -122,6 +122,27 @@ def one_of(what: str, names: Iterable[str]) -> OneOf:
     return OneOf(what, tuple(names))
 
 
+@dataclass(frozen=True, slots=True)
+class SomeOf:
+    """An argparse type that takes one or several of `names`, separated by commas.
+
+    Attributes:
+        one: checks each.
+    """
+
+    one: OneOf
+
+    def __call__(self, value: str) -> tuple[str, ...]:
+        """Return the names, each once, or raise an error that offers the nearest name."""
+        words = [word.strip() for word in value.split(",")]
+        return tuple(dict.fromkeys(self.one(word) for word in words))
+
+
+def some_of(what: str, names: Iterable[str]) -> SomeOf:
+    """Return an argparse type that takes some of `names`, separated by commas."""
+    return SomeOf(one_of(what, names))
+
+
 def completed(action: argparse.Action, by: str) -> argparse.Action:
     """Say what completes an argument: "index", "result", "setting", "value" or "command"."""
     action.completed_by = by  # type: ignore[attr-defined]

@@ -39,6 +39,7 @@ TABLE = """
 1 geometry.crops            numpy
 1 geometry.runs             numpy
 1 geometry.masks            numpy pycocotools
+1 geometry.segmentations    numpy
 1 geometry.boundary         numpy
 1 geometry.components       numpy
 1 geometry.relations        numpy
@@ -102,12 +103,44 @@ TABLE = """
 2 scenes.phrases            numpy
 2 scenes.queries            numpy
 2 evaluation.bootstrap      numpy
+2 evaluation.significance   numpy
 2 evaluation.metrics.ranking numpy
+2 evaluation.metrics.chance numpy
+2 evaluation.metrics.pairs  numpy polars
+2 evaluation.metrics.relevance numpy polars
 2 evaluation.rank_similarity
 2 evaluation.metrics.grounding numpy
+2 evaluation.metrics.box_recall numpy
+2 evaluation.metrics.pixel  numpy
+2 evaluation.metrics.calibration numpy polars
+2 evaluation.metrics.abstention numpy polars
+2 evaluation.metrics.hubness numpy
+2 evaluation.metrics.sizes  numpy polars
+2 evaluation.metrics.coco_boxes numpy pycocotools
 2 evaluation.datasets.dataset
+2 evaluation.datasets.files polars
+2 evaluation.datasets.masks numpy PIL
+2 evaluation.datasets.karpathy
+2 evaluation.datasets.coco
+2 evaluation.datasets.lvis
+2 evaluation.datasets.pickle_arrays numpy
+2 evaluation.datasets.pickle_machine
+2 evaluation.datasets.pickles
+2 evaluation.datasets.fields numpy
+2 evaluation.datasets.referents numpy
+2 evaluation.datasets.d3
+2 evaluation.datasets.refcoco
+2 evaluation.datasets.reircoco
+2 evaluation.datasets.oxford
 2 evaluation.runs.observed  polars
+2 evaluation.runs.blocks
+2 evaluation.runs.inks
 2 evaluation.explain_text
+3 evaluation.runs.arrays    numpy polars
+3 evaluation.runs.verdicts  numpy
+3 evaluation.runs.measures  numpy polars
+3 evaluation.runs.scored    polars
+3 evaluation.runs.observe   numpy
 3 models.alpha_clip_checkpoint safetensors torch transformers
 3 models.alpha_clip         numpy PIL torch transformers
 3 models.dense_towers       numpy torch transformers
@@ -144,6 +177,9 @@ TABLE = """
 3 index.compact
 2 index.thumbnails
 3 index.pictures
+3 evaluation.datasets.table numpy
+3 evaluation.datasets.inquire
+3 evaluation.metrics.detection numpy polars
 4 index.verify
 4 index.rows                numpy PIL
 4 index.update
@@ -151,6 +187,19 @@ TABLE = """
 4 index.mend                polars
 4 index.repair
 4 stages.seen               numpy
+4 evaluation.runs.whole_arm numpy polars
+4 evaluation.runs.summary   numpy polars
+4 evaluation.runs.glossary
+4 evaluation.runs.gains     polars
+4 evaluation.runs.paired    numpy polars
+4 evaluation.runs.report_text polars
+4 evaluation.runs.folder    polars
+4 evaluation.runs.tables    polars
+4 evaluation.runs.curves    numpy polars
+4 evaluation.runs.canvas    matplotlib
+4 evaluation.runs.plots     numpy matplotlib
+4 evaluation.runs.plotted   polars
+4 evaluation.runs.markdown
 4 stages.retrieve           numpy
 4 stages.judge              numpy
 4 stages.align              numpy
@@ -219,7 +268,30 @@ TABLE = """
 6 widgets.compare           traitlets polars IPython
 6 widgets.search_box        traitlets
 6 widgets.display           IPython
+6 evaluation.datasets.scenes
+6 evaluation.datasets.readers
+6 evaluation.scene_gallery
 6 evaluation.runs.arms
+6 evaluation.runs.asking    numpy polars
+6 evaluation.runs.sheets    numpy PIL
+6 evaluation.runs.worst     polars
+6 evaluation.runs.origins   polars
+6 evaluation.runs.chapters  polars
+6 evaluation.runs.page
+6 evaluation.runs.parts     polars
+6 evaluation.runs.provenance
+6 evaluation.runs.opened
+6 evaluation.runs.report_json polars
+6 evaluation.runs.evaluate  polars
+6 evaluation.runs.comparable polars
+6 evaluation.runs.compare   polars
+6 evaluation.runs.compare_sheets polars PIL
+6 evaluation.runs.page_files polars
+6 evaluation.runs.compare_page polars
+6 evaluation.runs.grid
+6 evaluation.runs.shared_texts numpy
+6 evaluation.runs.ablate    numpy polars
+6 evaluation.runs.ablate_page
 6 evaluation.absence        numpy
 6 evaluation.faithfulness   numpy
 6 evaluation.explain_curves numpy
@@ -232,13 +304,16 @@ TABLE = """
 7 commands.on_upkeep
 7 commands.on_acceleration
 7 commands.on_columns       polars
+7 commands.on_evaluation
 7 commands.on_indexes       polars
 7 commands.on_models        polars
 7 commands.on_results
 7 commands.on_explanations  numpy
+7 commands.on_comparisons
 7 commands.on_reviews       polars
 7 commands.on_calibration
 7 commands.arguments
+7 commands.evaluation_arguments
 7 commands.tree
 8 cli
 8 notebook.completion       IPython

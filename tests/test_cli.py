@@ -17,14 +17,16 @@ from PIL import Image
 
 from matir_nb import cli
 from matir_nb.errors import ConfigError, ModelUnavailableError
-from matir_nb.evaluation import scene_report
-from matir_nb.evaluation.gallery import write_gallery
+from matir_nb.evaluation.datasets import scenes as scenes_dataset
+from matir_nb.evaluation.gallery import file_name, write_gallery
 from matir_nb.evaluation.runs.arms import ARMS
+from matir_nb.evaluation.runs.folder import Run
 from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.home import settings
 from matir_nb.index.manifest import fingerprint_of
 from matir_nb.presets import PRESETS
 from matir_nb.results import SearchResult
+from matir_nb.scenes.draw import draw_scene
 
 N = 20
 QUERY = ["orange", "crescent"]
@@ -361,37 +363,48 @@ def test_view_and_precision_replace_the_presets(gallery, models, tmp_path, monke
 
 def test_eval_prints_and_writes_every_arm(gallery, models, tmp_path, capsys, monkeypatch):
     # the fake models know exactly these scenes
-    monkeypatch.setattr(scene_report, "write_gallery", lambda *_, **__: gallery[1])
-    monkeypatch.setattr(scene_report, "index_gallery", lambda *_, **__: None)
+    monkeypatch.setattr(scenes_dataset, "write_gallery", lambda *_, **__: gallery[1])
     index = gallery[0] / "scenes.matir"
     assert cli.main(["index", str(gallery[0] / "images"), "--out", str(index)]) == 0
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "images").symlink_to(gallery[0] / "images")
     report = tmp_path / "scores.json"
     numbers = ["--n-images", str(N), "--n-queries", "10", "--n-judged", "5"]
     argv = ["eval", "scenes", *numbers, "--index", str(index), "--json", str(report)]
     capsys.readouterr()
-    assert cli.main(argv) == 0
+    assert cli.main([*argv, "--out", str(tmp_path / "out")]) == 0
     out, _ = capsys.readouterr()
     document = json.loads(report.read_text())
     arms = document["arms"]
-    assert tuple(arms) == ARMS
+    assert set(arms) == set(ARMS) - {"default"}
+    assert document["default_is"] == "structured"
     assert arms["trained"] is None
     assert "trained" in document["unavailable"]
-    assert arms["default"] == arms["structured"]
     kinds = {"overall", "attribute", "relation", "count", "absence", "superlative"}
-    assert set(arms["stage1"]) == kinds
-    for values in arms["stage1"].values():
-        assert {"R@1", "R@10", "mAP@50", "mIoU", "mAP@50@50", "intervals"} <= set(values)
-    assert arms["stage1"]["absence"]["rejection"] is None
+    assert kinds <= set(arms["stage1"])
+    for kind in kinds - {"absence"}:
+        assert {"R@1", "R@10", "mAP@50", "mIoU", "mAP@50@50"} <= set(arms["stage1"][kind])
+    assert "rejection" not in arms["stage1"]["absence"]
     assert 0 <= arms["structured"]["absence"]["rejection"] <= 1
-    assert document["n_queries"] == 10
-    for word in ("stage1", "structured", "mAP@50@50", "rejection", "superlative"):
+    assert "mAP@50" in document["gains_over_stage1"]["structured"]["intervals"]
+    assert document["dataset"]["n_queries"] == 10
+    for word in ("stage1", "structured", "mAP@50@50", "rejection", "superlative", "chance"):
         assert word in out
+    assert "trained: not available" in out
+    assert Run.load(tmp_path / "out").arms == ["stage1", "structured"]
 
 
-def test_eval_refuses_an_index_of_other_pictures(index, fails, tmp_path):
-    numbers = ["--n-images", N + 1, "--n-queries", 5, "--out", tmp_path]
-    line = fails("eval", "scenes", *numbers, "--index", index)
-    assert "is not of this gallery (1 images differ" in line
+def test_eval_counts_images_that_an_index_lacks_and_refuses_one_of_others(index, fails, capsys):
+    folder = index.parent / "more"
+    argv = ["eval", "scenes", "--n-images", N + 1, "--n-queries", 5, "--stages", "stage1"]
+    argv += ["--out", folder, "--index", index]
+    assert cli.main([str(word) for word in argv]) == 0
+    out, _ = capsys.readouterr()
+    assert "1 image of the dataset is not in the index, and counts as not found" in out
+    assert f"not in the index: {file_name(draw_scene('test', N))}" in out
+    argv[argv.index(N + 1)] = 3
+    line = fails(*argv[:-4], "--split", "validation", "--out", folder.with_name("v"), "-i", index)
+    assert "none of the 3 images of scenes is there" in line
 
 
 def test_doctor_reports_and_its_exit_code_says_whether_all_can_run(capsys, monkeypatch):
@@ -568,7 +581,12 @@ def test_a_result_without_an_index_has_ranks_but_no_pictures(fails, index, home,
     [
         (["serach", "red"], "did you mean 'search'?"),
         (["eval", "scene"], "did you mean 'scenes'?"),
-        (["eval"], "give a command: scenes"),
+        (["eval"], "give a command: scenes, coco"),
+        (["eval", "coco", "--images", "x"], "--annotations"),
+        (["eval", "coco", "--images", "x", "--annotations", "nowhere.json"], "nowhere.json"),
+        (["eval", "d3", "--annotations", "x", "--language", "fr"], "unknown language 'fr'"),
+        (["eval", "scenes", "--stages", "stage1,strctured"], "did you mean 'structured'?"),
+        (["eval", "scenes", "--n-images", "0"], "n_scenes = 0"),
         (["--versoin"], "did you mean '--version'?"),
         (["search", "red", "--idnex", "x"], "did you mean '--index'?"),
         (["search", "red", "--ind", "x"], "did you mean '--index'?"),

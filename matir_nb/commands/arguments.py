@@ -9,10 +9,9 @@ from matir_nb.catalogue import CATALOGUE
 from matir_nb.commands.on_results import ENDINGS, FORMATS
 from matir_nb.commands.session import LAST
 from matir_nb.config import PRECISIONS, VIEWS
-from matir_nb.evaluation.runs.arms import ARMS
 from matir_nb.home.settings import KEYS
 from matir_nb.index.approximate.plan import KINDS
-from matir_nb.presets import PRESET_NAMES, PRESETS
+from matir_nb.presets import PRESET_NAMES
 from matir_nb.usage import Parser, completed, one_of
 
 JUDGE_HELP = (
@@ -249,9 +248,16 @@ def why_arguments(parser: Parser) -> None:
 
 def compare_arguments(parser: Parser) -> None:
     """Add those of `compare`."""
-    about = f"a saved .parquet, {LAST}, or in a notebook a variable"
-    for name, metavar in (("a", "A"), ("b", "B")):
-        completed(parser.add_argument(name, metavar=metavar, help=about), "result")
+    about = f"a saved .parquet, {LAST}, a run's folder, or in a notebook a variable"
+    completed(parser.add_argument("a", metavar="A", help=about), "result")
+    about = "likewise (default, of one run: its two arms)"
+    completed(parser.add_argument("b", nargs="?", metavar="B", help=about), "result")
+    about = "arms of the runs; of one run, two of its own"
+    parser.add_argument("--arms", nargs=2, metavar=("ARM_A", "ARM_B"), help=about)
+    about = "compare runs by this metric alone; may be repeated"
+    parser.add_argument("--metric", action="append", metavar="NAME", help=about)
+    about = "where compare.html and compare.md are written (default: in the run's folder)"
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=about)
     _which_index(parser)
 
 
@@ -313,43 +319,6 @@ def config_arguments(parser: Parser) -> None:
     option = parser.add_argument("key", nargs="?", metavar="KEY", help=", ".join(KEYS))
     completed(option, "setting")
     completed(parser.add_argument("value", nargs="?", metavar="VALUE", help="new value"), "value")
-
-
-def eval_arguments(parser: Parser) -> None:
-    """Add those of `eval`."""
-    kinds = parser.add_subparsers(metavar="DATA", title="data", required=True)
-
-    def kind(name: str, about: str, n_queries: int, which: str) -> Parser:
-        sub: Parser = kinds.add_parser(name, help=about, description=about)
-        sub.set_defaults(data=name)
-        parser.commands[name] = sub
-        _gallery_arguments(sub, n_queries, which)
-        return sub
-
-    scenes = kind(
-        "scenes", "exact truth on generated scenes, every stage and arm", 500, "all kinds"
-    )
-    scenes.add_argument("--arm", action="append", type=one_of("arm", ARMS), help="only this arm")
-    scenes.add_argument("--n-judged", type=int, metavar="N", help="candidates a judge sees")
-    about = "do explanations name the true cause? on the same scenes"
-    kind("explain", about, 200, "attributes")
-
-
-def _gallery_arguments(parser: Parser, n_queries: int, which: str) -> None:
-    parser.add_argument("--split", default="test", type=one_of("split", ("test", "validation")))
-    parser.add_argument("--n-images", type=int, default=1000, metavar="N", help="gallery size")
-    parser.add_argument("--n-queries", type=int, default=n_queries, metavar="N", help=f"of {which}")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument(
-        "--preset", default="embedded", type=one_of("preset", PRESETS), metavar="NAME"
-    )
-    option = parser.add_argument(
-        "-i", "--index", metavar="NAME|PATH", help="an index of this gallery"
-    )
-    completed(option, "index")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="work folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
-    models_are_loaded(parser)
 
 
 def models_arguments(parser: Parser) -> None:

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from matir_nb.catalogue import licence_notices
 from matir_nb.commands import on_upkeep
-from matir_nb.commands.session import Session, writable
+from matir_nb.commands.session import Session
 from matir_nb.config import EncodeConfig, Preset
 from matir_nb.errors import ConfigError, MatirError
-from matir_nb.evaluation.runs.arms import ARMS
 from matir_nb.home import registered, settings
 from matir_nb.models.hardware import choose_preset
-from matir_nb.presets import preset_named
 from matir_nb.printing import printable, table
 
 if TYPE_CHECKING:
@@ -252,42 +250,6 @@ def config(args: argparse.Namespace, session: Session) -> Any:
     found = settings.load()
     names = [f.name for f in fields(found) if args.key in (None, f.name)]
     return session.told(found, "\n".join(f"{name:10}{getattr(found, name)}" for name in names))
-
-
-def evaluate(args: argparse.Namespace, session: Session) -> Any:
-    """Evaluate on generated scenes: every stage, or the explanations."""
-    target = None if args.json is None else writable(args.json)
-    names = ("split", "n_images", "n_queries", "seed", "out", "device")
-    options = {name: getattr(args, name) for name in names}
-    options["index"] = None if args.index is None else registered.find(args.index)
-    preset = preset_named(args.preset)
-    options["preset"] = preset.name
-    run = _evaluate_scenes if args.data == "scenes" else _evaluate_explanations
-    report, text = run(args, options)
-    if target is not None:
-        target.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return session.told(report, text, notice=preset.notice)
-
-
-def _evaluate_scenes(
-    args: argparse.Namespace, options: dict[str, Any]
-) -> tuple[dict[str, Any], str]:
-    from matir_nb.evaluation.report_text import format_report
-    from matir_nb.evaluation.scene_report import SceneEvalConfig, evaluate_scenes
-
-    arms = tuple(dict.fromkeys(args.arm or ARMS))
-    report = evaluate_scenes(SceneEvalConfig(**options, n_judged=args.n_judged, arms=arms))
-    return report, format_report(report)
-
-
-def _evaluate_explanations(
-    _args: argparse.Namespace, options: dict[str, Any]
-) -> tuple[dict[str, Any], str]:
-    from matir_nb.evaluation.explain_report import ExplainEvalConfig, evaluate_explanations
-    from matir_nb.evaluation.explain_text import format_report
-
-    report = evaluate_explanations(ExplainEvalConfig(**options))
-    return report, format_report(report)
 
 
 def doctor(args: argparse.Namespace, session: Session) -> Any:

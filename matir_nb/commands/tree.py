@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 
 from matir_nb.commands import (
     arguments,
+    evaluation_arguments,
     on_acceleration,
     on_calibration,
     on_columns,
+    on_comparisons,
+    on_evaluation,
     on_explanations,
     on_indexes,
     on_models,
@@ -221,9 +224,9 @@ COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], No
         arguments.explain_arguments,
     ),
     "compare": (
-        on_explanations.compare,
-        "compare two results: entered, left, moved",
-        "result.compare(other)",
+        on_comparisons.compare,
+        "compare two results, or two runs of eval with tests of their differences",
+        "result.compare(other); matir_nb.evaluation.runs.compare.compare_runs(a, b)",
         arguments.compare_arguments,
     ),
     "sensitivity": (
@@ -257,10 +260,16 @@ COMMANDS: dict[str, tuple[Callable[..., object], str, str, Callable[[Parser], No
         arguments.config_arguments,
     ),
     "eval": (
-        on_indexes.evaluate,
-        "measure the quality of every stage",
-        "matir_nb.evaluation.scene_report.evaluate_scenes(SceneEvalConfig(n_images=100))",
-        arguments.eval_arguments,
+        on_evaluation.evaluate,
+        "measure the quality of every stage on a dataset",
+        'matir_nb.evaluate(engine, matir_nb.read_dataset("coco", "annotations"), out="run")',
+        evaluation_arguments.eval_arguments,
+    ),
+    "ablate": (
+        on_comparisons.ablate,
+        "measure what every switch and weight contributes, in one run",
+        'matir_nb.evaluation.runs.ablate.ablate(engine, dataset, out="run")',
+        evaluation_arguments.ablate_arguments,
     ),
     "models": (
         on_models.models,

@@ -1,7 +1,7 @@
 """The measure of explanations on generated scenes: gallery, index, queries, rounds, one report.
 
-The report is plain JSON values. Gallery and index are those of `matir_nb.evaluation.scene_report`,
-kept in the same work folder.
+The report is plain JSON values. Gallery and index are those of `matir_nb.evaluation.scene_gallery`,
+in the work folder of `matir eval scenes`.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from matir_nb.evaluation.explain_rounds import N_JUDGED, K, play
 from matir_nb.evaluation.explain_summary import alarm_bars, summarise
 from matir_nb.evaluation.faithfulness import MIN_IOU, attribute_queries
 from matir_nb.evaluation.gallery import file_name
-from matir_nb.evaluation.scene_report import SceneEvalConfig, clock, made_by, open_gallery
+from matir_nb.evaluation.scene_gallery import SceneGallery, clock, made_by, open_gallery
 from matir_nb.scenes.vocabulary import Split
 from matir_nb.types import QueryTruth
 
@@ -52,6 +52,9 @@ class ExplainEvalConfig:
     def __post_init__(self) -> None:
         """Check names and counts."""
         self.gallery()
+        if self.n_queries < 1:
+            message = f"n_queries = {self.n_queries} is not allowed: give a number >= 1"
+            raise ConfigError(message)
 
     @property
     def command(self) -> str:
@@ -61,12 +64,11 @@ class ExplainEvalConfig:
             f"--n-queries {self.n_queries} --seed {self.seed} --preset {self.preset}"
         )
 
-    def gallery(self) -> SceneEvalConfig:
-        """Return what `evaluate_scenes` would need for the same gallery."""
-        return SceneEvalConfig(
+    def gallery(self) -> SceneGallery:
+        """Return the gallery."""
+        return SceneGallery(
             split=self.split,
             n_images=self.n_images,
-            n_queries=self.n_queries,
             seed=self.seed,
             preset=self.preset,
             device=self.device,

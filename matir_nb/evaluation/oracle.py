@@ -22,7 +22,7 @@ class Oracle:
     """A mask source and a region encoder in one, which look everything up.
 
     Attributes:
-        model_id: "oracle:" and a digest of texts and images.
+        model_id: "oracle:" and a digest of texts, images and what answers what.
         dim: one dimension for each text, and one for "nothing of these".
         log_odds: of a right region 10, of a wrong one -10.
     """
@@ -42,11 +42,10 @@ class Oracle:
         self._queries = dataset.queries
         pictures = (item for item in read_folder(images) if isinstance(item, tuple))
         self._ids = {_digest(pixels): ref.image_id for ref, pixels in pictures}
-        known = hashlib.sha256("\n".join([*texts, *sorted(self._ids)]).encode())
-        self.model_id = f"oracle:{known.hexdigest()[:16]}"
+        self._answers = _answers(dataset.queries)
+        self.model_id = f"oracle:{self._known(texts)}"
         self.dim = len(texts) + 1
         self.log_odds = LogOdds(scale=20.0, bias=-10.0)
-        self._answers = _answers(dataset.queries)
 
     def generate(self, images: Sequence[RGBImage]) -> list[Regions]:
         """Return the annotated masks of each image; none where it is not of the gallery."""
@@ -76,6 +75,16 @@ class Oracle:
         """Return (t, dim) vectors; a text that the dataset does not ask is none of these."""
         rows = [self._vector(frozenset({text}) & self._dims.keys()) for text in texts]
         return np.array(rows, np.float32).reshape(-1, self.dim)
+
+    def _known(self, texts: Sequence[str]) -> str:
+        """Return a digest of all that decides masks and vectors."""
+        known = hashlib.sha256("\n".join([*texts, *sorted(self._ids)]).encode())
+        for query in self._queries:
+            known.update(repr((query.text, sorted(query.relevant))).encode())
+        for image_id, answers in sorted(self._answers.items()):
+            told = [(mask.size, mask.counts, sorted(by)) for mask, by in answers.items()]
+            known.update(repr((image_id, told)).encode())
+        return known.hexdigest()[:16]
 
     def _vector(self, texts: frozenset[str]) -> FloatArray:
         vector = np.zeros(self.dim, np.float32)

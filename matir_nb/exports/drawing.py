@@ -89,9 +89,9 @@ def picture(hit: Hit, pixels: RGBImage | None, side: int) -> Image.Image:
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     image = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
     if hit.mask is not None:
-        image = _with_mask(image, hit.mask)
+        image = with_mask(image, hit.mask)
     if hit.judged_box_xyxy is not None:
-        _draw_box(image, hit.judged_box_xyxy, (size[0] / hit.width, size[1] / hit.height))
+        draw_box(image, hit.judged_box_xyxy, (size[0] / hit.width, size[1] / hit.height))
     tile.paste(image, ((side - size[0]) // 2, (side - size[1]) // 2))
     if hit.mask is None:
         _draw_badge(tile, "no mask")
@@ -116,7 +116,7 @@ def _draw_badge(tile: Image.Image, text: str) -> None:
     pen.text((16, bottom - 18), text, FAINT, font, anchor="lm")
 
 
-def _with_mask(image: Image.Image, mask: MaskRLE) -> Image.Image:
+def with_mask(image: Image.Image, mask: MaskRLE) -> Image.Image:
     """Return `image` under a translucent mask with a white-edged outline."""
     big = (image.width * SUPERSAMPLE, image.height * SUPERSAMPLE)
     grey = Image.fromarray(decode(mask).astype(np.uint8) * 255)
@@ -143,7 +143,7 @@ def _shrunk(mask: Image.Image, pixels: int) -> Image.Image:
     return mask.filter(ImageFilter.BoxBlur(pixels)).point([0] * 255 + [255])
 
 
-def _draw_box(image: Image.Image, box_xyxy: BoxXYXY, scale: tuple[float, float]) -> None:
+def draw_box(image: Image.Image, box_xyxy: BoxXYXY, scale: tuple[float, float]) -> None:
     """Draw a dashed rectangle, yellow on dark, onto `image`."""
     x0, x1 = (_inside(x * scale[0], image.width) for x in box_xyxy[::2])
     y0, y1 = (_inside(y * scale[1], image.height) for y in box_xyxy[1::2])

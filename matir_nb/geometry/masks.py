@@ -1,8 +1,8 @@
 """COCO run-length masks: encode, decode, measure, compare.
 
-pycocotools encodes, joins and compares; outside this module nobody calls it. Column-major order,
-half-open boxes and (height, width) sizes are settled here; `matir_nb.geometry.runs` reads the
-code. Knows no file format and no model.
+pycocotools encodes, joins and compares; outside this module only `evaluation.metrics.coco_boxes`
+calls it. Column-major order, half-open boxes and (height, width) sizes are settled here;
+`matir_nb.geometry.runs` reads the code. Knows no file format and no model.
 """
 
 from collections.abc import Sequence

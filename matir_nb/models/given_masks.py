@@ -17,14 +17,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from matir_nb.errors import AnnotationError
-from matir_nb.geometry.masks import (
-    area,
-    encode,
-    from_compressed,
-    from_polygons,
-    from_runs,
-    regions_from_masks,
-)
+from matir_nb.geometry.masks import area, regions_from_masks
+from matir_nb.geometry.segmentations import mask_of_segmentation, masks_of_panoptic, require_size
 from matir_nb.types import MaskRLE, Regions
 
 Kind: TypeAlias = Literal["coco-instances", "coco-panoptic", "sam-records"]
@@ -220,42 +214,16 @@ def _size_message(image_id: str, told: tuple[int, int] | None, actual: tuple[int
 def _masks_of(entry: _Entry, height: int, width: int) -> list[MaskRLE]:
     if entry.png is not None:
         return _panoptic_masks(entry.png, [int(r["id"]) for r in entry.records], (height, width))
-    return [_mask_of(record["segmentation"], height, width) for record in entry.records]
-
-
-def _mask_of(segmentation: Any, height: int, width: int) -> MaskRLE:
-    """Return one mask from polygons, RLE or rows of booleans."""
-    if isinstance(segmentation, dict):
-        return _mask_of_runs(segmentation["counts"], segmentation["size"], (height, width))
-    if segmentation == []:
-        return encode(np.zeros((height, width), dtype=bool))
-    if isinstance(segmentation[0], int | float):
-        return from_polygons([segmentation], height, width)
-    if len(segmentation) == height and all(len(row) == width for row in segmentation):
-        return encode(np.array(segmentation, dtype=bool))
-    return from_polygons(segmentation, height, width)
-
-
-def _mask_of_runs(counts: Any, size: Sequence[int], expected_hw: tuple[int, int]) -> MaskRLE:
-    if tuple(size) != expected_hw:
-        message = f"mask: expected (height, width) {expected_hw}, got {tuple(size)}"
-        raise ValueError(message)
-    if isinstance(counts, list):
-        return from_runs(counts, *expected_hw)
-    return from_compressed(counts.encode("ascii"), *expected_hw)
+    return [mask_of_segmentation(r["segmentation"], height, width) for r in entry.records]
 
 
 def _panoptic_masks(png: Path, ids: list[int], expected_hw: tuple[int, int]) -> list[MaskRLE]:
-    """Return the masks of segments: id = R + 256 G + 65536 B."""
     from PIL import Image
 
     with Image.open(png) as image:
-        rgb = np.asarray(image.convert("RGB"), dtype=np.uint32)
-    if rgb.shape[:2] != expected_hw:
-        message = f"{png.name}: expected (height, width) {expected_hw}, got {rgb.shape[:2]}"
-        raise ValueError(message)
-    labels = rgb @ np.array([1, 256, 65536], dtype=np.uint32)
-    return [encode(labels == i) for i in ids]
+        rgb = np.asarray(image.convert("RGB"))
+    require_size(png.name, rgb.shape[:2], expected_hw)
+    return list(masks_of_panoptic(rgb, ids))
 
 
 def _scores(entry: _Entry, rows: list[int], name: str) -> list[float]:

@@ -13,7 +13,7 @@ from fakes import OracleEncoder, OracleJudge, OracleMaskSource
 
 from matir_nb import cli
 from matir_nb.errors import ConfigError
-from matir_nb.evaluation import explain_report, explain_rounds, scene_report
+from matir_nb.evaluation import explain_report, explain_rounds, scene_gallery
 from matir_nb.evaluation.explain_curves import CURVES, ORDERS
 from matir_nb.evaluation.explain_report import ExplainEvalConfig, evaluate_explanations
 from matir_nb.evaluation.explain_rounds import (
@@ -275,7 +275,7 @@ def fixed(scenes, monkeypatch):
     folder, drawn = scenes
     encoder = WellRead(drawn)
     engine_of(scenes, encoder, "report")
-    monkeypatch.setattr(scene_report, "write_gallery", lambda *_, **__: drawn)
+    monkeypatch.setattr(scene_gallery, "write_gallery", lambda *_, **__: drawn)
     monkeypatch.setattr("matir_nb.opening.load_encoder", lambda *_: encoder)
     monkeypatch.setattr("matir_nb.opening.load_judge", lambda *_: WellReadJudge())
     return folder / "report.matir"
@@ -310,10 +310,10 @@ def test_what_cannot_be_measured_is_refused(fixed, scenes, monkeypatch):
         ExplainEvalConfig(n_queries=0)
     with pytest.raises(ConfigError, match="'training' is not allowed"):
         ExplainEvalConfig(split="training")
-    monkeypatch.setattr(scene_report, "write_gallery", lambda *_, **__: scenes[1][:-1])
+    monkeypatch.setattr(scene_gallery, "write_gallery", lambda *_, **__: scenes[1][:-1])
     with pytest.raises(ConfigError, match=r"is not of this gallery \(1 images differ"):
         evaluate_explanations(ExplainEvalConfig(n_images=N - 1, index=fixed))
     monkeypatch.setattr(explain_report, "attribute_queries", lambda *_, **__: [])
-    monkeypatch.setattr(scene_report, "write_gallery", lambda *_, **__: scenes[1])
+    monkeypatch.setattr(scene_gallery, "write_gallery", lambda *_, **__: scenes[1])
     with pytest.raises(ConfigError, match="no attribute query"):
         evaluate_explanations(ExplainEvalConfig(n_images=N, index=fixed))

@@ -78,9 +78,7 @@ def by_hand(one, truth):
     first = relevance.index(True) + 1
     return {
         "nDCG@10": ndcg_at_10(relevance, n),
-        "AP": average_precision_at_k(relevance, n, 1000)
-        * min(n, 1000)
-        / n,  # with fewer than 1000 hits and judgements both normalisers are the same
+        "AP": average_precision_at_k([relevance], [n], 1000, normaliser="relevant").item(),
         "P@5": sum(relevance[:5]) / 5,
         "RR": 1 / first,
     }

@@ -3,6 +3,7 @@
 This module knows no file format, no metric and no engine.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -10,6 +11,8 @@ from typing import Any
 
 from matir_nb.errors import AnnotationError
 from matir_nb.types import QueryTruth
+
+COCO_2014 = re.compile(r"^COCO_(train|val|test)2014_(?=\d{12}\.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,9 @@ class Dataset:
     def placed(self, there: Collection[str]) -> "Dataset":
         """Return the dataset with the names that its images have in an index or a folder.
 
-        An image is found by its whole path, else by its file name. One that is not there keeps
-        its name: a search cannot find it, and it costs recall.
+        An image is found by its whole path, else by its file name, else by its number in COCO:
+        the archives of 2014 and 2017 name the same photographs differently. One that is not
+        there keeps its name: a search cannot find it, and it costs recall.
 
         Args:
             there: image ids.
@@ -93,12 +97,14 @@ class Dataset:
 
 def _places(dataset: str, wanted: Iterable[str], there: Collection[str]) -> dict[str, str]:
     """Return image id in the dataset -> image id that is there."""
-    exact, by_name = set(there), dict[str, list[str]]()
+    exact, by_name, by_number = set(there), dict[str, list[str]](), dict[str, list[str]]()
     for name in there:
         by_name.setdefault(PurePosixPath(name).name, []).append(name)
+        by_number.setdefault(coco_2017_name(name), []).append(name)
     found: dict[str, str] = {}
     for name in wanted:
         near = [name] if name in exact else by_name.get(PurePosixPath(name).name, [])
+        near = near or by_number.get(coco_2017_name(name), [])
         if len(near) > 1:
             message = (
                 f"{dataset}: {name!r} fits {near[0]!r} and {near[1]!r}: "
@@ -109,6 +115,15 @@ def _places(dataset: str, wanted: Iterable[str], there: Collection[str]) -> dict
             found[name] = near[0]
     _require_unique(f"{dataset}: image", found.values())
     return found
+
+
+def coco_2017_name(name: str) -> str:
+    """Return the file name that COCO's archives of 2017 give to a photograph of 2014.
+
+    >>> coco_2017_name("train2014/COCO_train2014_000000581857.jpg"), coco_2017_name("a/b.jpg")
+    ('000000581857.jpg', 'b.jpg')
+    """
+    return COCO_2014.sub("", PurePosixPath(name).name)
 
 
 def _renamed(query: QueryTruth, names: Mapping[str, str]) -> QueryTruth:

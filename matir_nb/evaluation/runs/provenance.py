@@ -1,0 +1,119 @@
+"""Where a run comes from, enough to do it again: plain JSON values."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from matir_nb.catalogue import licence_notices
+from matir_nb.engine import Engine
+from matir_nb.evaluation.runs.arms import Arm, arm_of_default
+from matir_nb.evaluation.runs.asking import Gallery
+from matir_nb.evaluation.runs.folder import VERSION
+from matir_nb.evaluation.runs.parts import dataset_digest
+from matir_nb.presets import EMBEDDED_NOTICE
+from matir_nb.version import installed_versions
+
+EMBEDDED = "embedded"
+ORACLE_NOTICE = "oracle: made from the annotations, not a model"
+N_NAMED = 20
+"""Missing images that are named; all are counted."""
+
+
+def provenance_of(
+    engine: Engine,
+    gallery: Gallery,
+    arms: Sequence[Arm],
+    *,
+    known_by: Mapping[str, str],
+    unavailable: Mapping[str, str],
+    seed: int,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return what is kept in ``run.json``.
+
+    Args:
+        engine: that was asked.
+        gallery: the dataset in its index.
+        arms: all that were wanted.
+        known_by: arm -> fingerprint of all that decides its rows.
+        unavailable: arm -> why it has no rows.
+        seed: of queries and bootstrap.
+        seconds: what took how long.
+    """
+    models = _models(engine, arms, unavailable)
+    return {
+        "version_of_run": VERSION,
+        "dataset": _dataset(gallery),
+        "arms": {arm.name: _arm(engine, arm) for arm in arms},
+        "fingerprints": dict(known_by),
+        "unavailable": dict(unavailable),
+        "default_is": arm_of_default(engine.preset.judge),
+        "index": _index(engine, gallery),
+        "models": models,
+        "preset": asdict(engine.preset),
+        "seed": seed,
+        "notices": _notices(engine, models, gallery),
+        "versions": installed_versions(),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+    }
+
+
+def _dataset(gallery: Gallery) -> dict[str, Any]:
+    dataset = gallery.dataset
+    return {
+        "name": dataset.name,
+        "source": asdict(dataset.source),
+        "protocol": dict(dataset.protocol),
+        "headline": list(dataset.headline),
+        "depth": dataset.depth,
+        "n_queries": len(dataset.queries),
+        "n_images": len(dataset.image_ids),
+        "digest": dataset_digest(dataset),
+    }
+
+
+def _index(engine: Engine, gallery: Gallery) -> dict[str, Any]:
+    index, missing = engine.index, gallery.missing
+    skipped = dict(index.manifest.skipped)
+    wanted = set(gallery.dataset.image_ids)
+    return {
+        "path": str(index.path),
+        "fingerprint": index.fingerprint,
+        "n_images": index.n_images,
+        "n_regions": index.n_regions,
+        "n_missing": len(missing),
+        "missing": missing[:N_NAMED],
+        "skipped": {name: why for name, why in skipped.items() if name in wanted},
+    }
+
+
+def _arm(engine: Engine, arm: Arm) -> dict[str, Any]:
+    options = arm.preset_of(engine.preset).judging
+    n_judged = 0 if arm.judge is False else (arm.n_judged or options.n_judged)
+    return {"judge": arm.judge, "options": dict(arm.options), "n_judged": n_judged}
+
+
+def _models(engine: Engine, arms: Sequence[Arm], unavailable: Mapping[str, str]) -> dict[str, Any]:
+    """Return role -> model id and revision; judges by arm."""
+    judges: dict[str, str] = {}
+    for arm in arms:
+        if arm.judge is not False and arm.name not in unavailable and (arm.judge or engine.judge):
+            choice = arm.judge if isinstance(arm.judge, str) else None
+            judges[arm.name] = arm.engine_of(engine).judge_for(choice).model_id
+    segmenter = str(engine.index.manifest.made_by["segmenter"])
+    return {"segmenter": segmenter, "encoder": engine.encoder.model_id, "judges": judges}
+
+
+def _notices(engine: Engine, models: Mapping[str, Any], gallery: Gallery) -> list[str]:
+    """Return what a reader of the numbers must know."""
+    ids = [models["segmenter"], models["encoder"], *models["judges"].values()]
+    oracle = ORACLE_NOTICE if any(name.startswith("oracle:") for name in ids) else ""
+    n = len(gallery.missing)
+    gone = f"{n} images of the dataset are not in the index, and count as not found"
+    if n == 1:
+        gone = "1 image of the dataset is not in the index, and counts as not found"
+    embedded = EMBEDDED_NOTICE if any(name.startswith(EMBEDDED) for name in ids) else ""
+    told = (engine.preset.notice, embedded, oracle, *licence_notices(ids), gone if n else "")
+    return [notice for notice in dict.fromkeys(told) if notice]
