@@ -114,9 +114,8 @@ def _answer_arguments(parser: Parser) -> None:
 
 def _index_of_gallery(parser: Parser) -> None:
     """Add those that say which models and index, and where all is written."""
-    parser.add_argument(
-        "--preset", default="embedded", type=one_of("preset", PRESET_NAMES), metavar="NAME"
-    )
+    kind, about = one_of("preset", PRESET_NAMES), "the models (default embedded: tiny ones)"
+    parser.add_argument("--preset", default="embedded", type=kind, metavar="NAME", help=about)
     option = parser.add_argument(
         "-i", "--index", metavar="NAME|PATH", help="an index of the images, used as it is"
     )

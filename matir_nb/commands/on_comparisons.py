@@ -4,6 +4,7 @@ Whatever can be refused is refused before a model is loaded.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ def compare(args: argparse.Namespace, session: Session) -> Any:
         return _compare_runs(args, session)
     if any(are_runs):
         run, result = sorted(words, key=lambda word: not is_run(word, session))
+        if session.held(result) is None and not Path(result).expanduser().exists():
+            message = f"there is no {result!r}: give the folder of another run, as {run!r} is one"
+            raise UsageError(message)
         message = f"{run!r} is a run and {result!r} none: compare two runs, or two results"
         raise UsageError(message)
     if args.b is None:
@@ -58,6 +62,8 @@ def ablate(args: argparse.Namespace, session: Session) -> Any:
         points_of(grid, PRESETS[args.preset])  # before pictures are drawn and indexed
     work = args.out or on_evaluation.WORK_FOLDER / on_evaluation.folder_name(args)
     engine, dataset = on_evaluation.opened(args, session, work)
+    if args.oracle:  # it knows whole queries, a judge asks for parts of them
+        engine = engine.with_preset(replace(engine.preset, judge="none"))
     out = work / ABLATION
     found = ask(
         engine,
@@ -74,7 +80,7 @@ def ablate(args: argparse.Namespace, session: Session) -> Any:
 
 def is_run(word: str, session: Session) -> bool:
     """Return whether a word names a run: a folder, or a variable."""
-    held = session.held(word)
+    held = _held(word, session)
     if held is None:
         return Path(word).expanduser().is_dir()
     return type(held).__name__ == "Run" and type(held).__module__.startswith("matir_nb.")
@@ -95,10 +101,16 @@ def _compare_runs(args: argparse.Namespace, session: Session) -> Any:
     return session.show_made(comparison, text)
 
 
+def _held(word: str, session: Session) -> object | None:
+    """Return what a variable holds; of what `eval` told, the run."""
+    held = session.held(word)
+    return getattr(held, "made", held)
+
+
 def _run(word: str, session: Session) -> "Run":
     from matir_nb.evaluation.runs.folder import Run
 
-    held = session.held(word)
+    held = _held(word, session)
     return held if isinstance(held, Run) else Run.load(word)
 
 

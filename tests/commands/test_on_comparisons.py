@@ -11,6 +11,7 @@ from matir_nb.commands.on_comparisons import ABLATION
 from matir_nb.evaluation.runs.compare import RunComparison
 from matir_nb.evaluation.runs.folder import Run
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA, REPORT_SCHEMA
+from matir_nb.notebook.face import Told
 
 
 def saved_run(folder, *, name="coco", **arms):
@@ -77,7 +78,8 @@ def test_two_runs_and_their_arms(two, other, told, tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("compare two x.parquet", "is a run and 'x.parquet' none: compare two runs, or two resul"),
+        ("compare two z.parquet", "is a run and 'z.parquet' none: compare two runs, or two resul"),
+        ("compare nowhere two", "there is no 'nowhere': give the folder of another run"),
         ("compare x.parquet", "'x.parquet' is no run, so it has no arms"),
         ("compare x.parquet y.parquet --metric R@1", "--metric is for runs of matir eval"),
         ("compare x.parquet y.parquet --arms a b", "--arms is for runs of matir eval"),
@@ -100,6 +102,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "z.parquet").touch()
     saved_run(tmp_path / "lvis", name="lvis", stage1=[0.1], structured=[0.2])
     code, out, err = told(*line.split())
     assert code == 2
@@ -116,10 +119,13 @@ def test_runs_in_variables_of_a_notebook(two, tmp_path, monkeypatch):
     try:
         shell.run_line_magic("load_ext", "matir_nb")
         shell.user_ns["run"] = Run.load(two)
+        shell.user_ns["told"] = Told(shell.user_ns["run"], "as %matir eval gives it")
         found = shell.run_line_magic("matir", "compare run --arms structured stage1")
+        again = shell.run_line_magic("matir", "compare told --arms structured stage1")
     finally:
         InteractiveShell.clear_instance()
     assert isinstance(found, RunComparison)
+    assert isinstance(again, RunComparison)
     assert (found.a.name, found.b.name) == ("structured", "stage1")
 
 

@@ -69,13 +69,21 @@ class Dataset:
                     "which is no image of the gallery: the files do not belong together"
                 )
                 raise AnnotationError(message)
+            unknown = frozenset() if query.judged is None else query.relevant - query.judged
+            if unknown:
+                message = (
+                    f"{self.name}: query {query.query_id!r} has the relevant image "
+                    f"{min(unknown)!r}, which is none of those judged for it: judge it, too"
+                )
+                raise AnnotationError(message)
 
     def placed(self, there: Collection[str]) -> "Dataset":
         """Return the dataset with the names that its images have in an index or a folder.
 
         An image is found by its whole path, else by its file name, else by its number in COCO:
-        the archives of 2014 and 2017 name the same photographs differently. One that is not
-        there keeps its name: a search cannot find it, and it costs recall.
+        the archives of 2014 and 2017 name the same photographs differently. What one image has
+        as its whole path is no other image. One that is not there keeps its name: a search cannot
+        find it, and it costs recall.
 
         Args:
             there: image ids.
@@ -97,8 +105,9 @@ class Dataset:
 
 def _places(dataset: str, wanted: Iterable[str], there: Collection[str]) -> dict[str, str]:
     """Return image id in the dataset -> image id that is there."""
-    exact, by_name, by_number = set(there), dict[str, list[str]](), dict[str, list[str]]()
-    for name in there:
+    wanted, exact = tuple(wanted), set(there)
+    by_name, by_number = dict[str, list[str]](), dict[str, list[str]]()
+    for name in exact.difference(wanted):
         by_name.setdefault(PurePosixPath(name).name, []).append(name)
         by_number.setdefault(coco_2017_name(name), []).append(name)
     found: dict[str, str] = {}
@@ -106,8 +115,9 @@ def _places(dataset: str, wanted: Iterable[str], there: Collection[str]) -> dict
         near = [name] if name in exact else by_name.get(PurePosixPath(name).name, [])
         near = near or by_number.get(coco_2017_name(name), [])
         if len(near) > 1:
+            first, second = sorted(near)[:2]
             message = (
-                f"{dataset}: {name!r} fits {near[0]!r} and {near[1]!r}: "
+                f"{dataset}: {name!r} fits {first!r} and {second!r}: "
                 "give the folder under which the images have the dataset's own paths"
             )
             raise AnnotationError(message)

@@ -167,7 +167,8 @@ def readable(what: str) -> Iterator[None]:
     except AnnotationError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        message = f"{what} lacks a field or has a wrong one: {type(error).__name__}: {error}"
+        wrong = f"lacks a field or has a wrong one: {type(error).__name__}: {error}"
+        message = f"{what} {wrong}: is it the dataset's file of that kind?"
         raise AnnotationError(message) from error
 
 

@@ -222,7 +222,7 @@ _READERS = (
     Reader(
         "scenes",
         _scenes,
-        "generated scenes with exact truth: an empty folder for their pictures",
+        "generated scenes with exact truth: needs no files, the pictures are drawn",
         {
             "split": ("test", "validation", "train"),
             "n_images": ("1000",),

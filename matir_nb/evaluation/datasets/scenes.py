@@ -52,7 +52,7 @@ def scenes_dataset(
             "seed": str(seed),
             "relevant": "all scenes of which the query is true, "
             f"at most {MAX_RELEVANT_SHARE:.0%} but for absence and superlative",
-            "targets": "the visible pixels of each object that answers; none for an absence",
+            "targets": "the visible pixels of each object that answers; none for what is absent",
             "gallery": "all generated scenes",
         },
         headline=("mAP@50", "mAP@50@50", "mIoU", "R@1", "R@10", "rejection"),

@@ -30,7 +30,7 @@ import numpy as np
 
 from matir_nb.errors import AnnotationError, ConfigError, nearest
 from matir_nb.evaluation.datasets.dataset import Dataset, Source
-from matir_nb.evaluation.datasets.files import TABLES, missing_file, read_rows
+from matir_nb.evaluation.datasets.files import TABLES, read_rows
 from matir_nb.evaluation.datasets.masks import read_mask, read_mask_png
 from matir_nb.geometry.masks import area, tight_box_xyxy
 from matir_nb.images import find_images, image_id_of
@@ -138,7 +138,8 @@ def read_table(path: Path | str, *, images: str = "") -> Dataset:
     """
     file = Path(path)
     if not file.is_file():
-        raise missing_file(file, OWN, f"a file with {', '.join(TABLES)}")
+        message = f"there is no file {str(file)!r}: give a table ({', '.join(TABLES)})"
+        raise AnnotationError(message)
     rows = read_rows(file)
     if not rows:
         message = f"{str(file)!r} has no rows: give one for each query and image"

@@ -21,8 +21,15 @@ class HitArrays:
         is_absence: (q,) whether the query is about what is not there.
     """
 
-    def __init__(self, observed: pl.DataFrame) -> None:
-        """Take rows of `OBSERVED_SCHEMA`."""
+    def __init__(self, observed: pl.DataFrame, depth: int | None = None) -> None:
+        """Take rows of `OBSERVED_SCHEMA`.
+
+        Args:
+            observed: the rows.
+            depth: of the lists: hits behind it are kept for their verdict only; None = those whose
+                rank is not their place.
+        """
+        self._depth = depth
         self.n_relevant: NDArray[np.int64] = observed["n_relevant"].to_numpy()
         self.n_gallery: NDArray[np.int64] = observed["n_gallery"].to_numpy()
         self.is_absence: NDArray[np.bool_] = (
@@ -33,6 +40,9 @@ class HitArrays:
         self._rows = np.repeat(np.arange(len(lengths)), lengths)
         self._columns = np.arange(lengths.sum()) - starts[self._rows]
         self._shape = (len(lengths), int(lengths.max(initial=0)))
+        n_targets = pl.element().struct.field("n_targets")
+        with_target = observed.select(pl.col("targets").list.eval(n_targets > 0).list.any())
+        self._with_target: NDArray[np.bool_] = with_target.to_series().fill_null(False).to_numpy()
         filled = observed.filter(pl.col("hits").list.len() > 0)
         self.flat = filled.select(pl.col("hits").explode()).unnest("hits")
 
@@ -50,8 +60,18 @@ class HitArrays:
     def is_ranked(self) -> NDArray[np.bool_]:
         """(q, n) whether the hit is in the list; not one that is kept for its verdict only."""
         places = np.arange(1, self._shape[1] + 1)
-        result: NDArray[np.bool_] = self.padded("rank") == places
+        limit = self._shape[1] if self._depth is None else self._depth
+        result: NDArray[np.bool_] = (self.padded("rank") == places) & (places <= limit)
         return result
+
+    def is_whole(self, k: int) -> bool:
+        """Tell whether the best `k` of all that could be found are recorded, for every query."""
+        return self._depth is None or min(k, int(self.n_gallery.max(initial=0))) <= self._depth
+
+    @cached_property
+    def has_target(self) -> NDArray[np.bool_]:
+        """(q,) whether there is anything annotated to point at."""
+        return self._with_target | ~np.isnan(self.box_ious).all(axis=1)
 
     @cached_property
     def depth(self) -> int:

@@ -43,9 +43,14 @@ from matir_nb.evaluation.runs.worst import (
 )
 
 MAX_HEADLINE = 7
+STRUCTURED = "structured"
+"""The judge that has no model of its own."""
 ORACLE = (
     "Oracle run: masks and vectors were made from the annotations themselves. Its numbers show "
-    "that files, index, search and metrics fit together; they say nothing about any model."
+    "that files, index, search and metrics fit together; they say nothing about any model. Stage 1 "
+    "alone reaches 1, but where a metric has no room for all that is right: fewer or more relevant "
+    "images than places in a list (P@K; recall@K, also by size), or several instances in an image, "
+    "of which one is shown (oIoU, AP, names with /union)."
 )
 EMBEDDED = (
     "Embedded models: small ones that were trained on generated scenes of coloured shapes. On "
@@ -112,10 +117,14 @@ def notices_of(provenance: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _models(provenance: Mapping[str, Any]) -> str:
-    """Return all that is said of models: ids, and the preset's names for them."""
+    """Return all that is said of models: ids, and the preset's names where its models answer."""
+    models = provenance.get("models", {})
+    ids = " ".join(_leaves(models))
+    if "oracle:" in ids and set(models.get("judges", ())) <= {STRUCTURED}:
+        return ids
     preset = provenance.get("preset", {})
     names = (preset.get(role, "") for role in ("segmenter", "encoder", "judge"))
-    return " ".join((*_leaves(provenance.get("models", {})), *names))
+    return " ".join((ids, *names))
 
 
 def _made_by(provenance: Mapping[str, Any]) -> str:
@@ -182,7 +191,8 @@ def _by_kind(run: Run, metrics: Sequence[str], plots: Mapping[str, Plot] | None)
     yield from _known(kinds_table(run.report, metrics, caption=caption))
     caption = (
         "Recall by size of the target: of the (query, relevant image) pairs whose largest true "
-        "instance has that size, the share within the first images."
+        "instance has that size, the share within the first images. Pairs are counted, not "
+        "queries, so one with more relevant images than ten keeps it below 1."
     )
     yield from _known(sizes_table(run.report, caption=caption))
     yield from _plots(plots, "sizes")

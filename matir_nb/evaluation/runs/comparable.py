@@ -63,7 +63,7 @@ def sides_of(a: Run, b: Run, arm_a: str | None, arm_b: str | None) -> tuple[Side
 def notes_of(sides: tuple[Side, Side]) -> tuple[str, ...]:
     """Return what a reader must know: queries of one side only, other texts, truth, galleries."""
     frames = [side.queries for side in sides]
-    return (*_other_queries(sides), *_other_truth(frames))
+    return (*_other_queries(sides), *_other_truth(frames), *_other_depth(sides))
 
 
 def changes_of(sides: tuple[Side, Side]) -> dict[str, tuple[str, str]]:
@@ -162,6 +162,19 @@ def _other_truth(frames: Sequence[pl.DataFrame]) -> list[str]:
             ids = sorted(other["query_id"].to_list())
             notes.append(f"{len(ids)} of {len(both)} queries have {what} in B: {_listed(ids)}")
     return notes
+
+
+def _other_depth(sides: tuple[Side, Side]) -> list[str]:
+    """Return what says that the sides record lists of different lengths."""
+    a, b = ((side.run.provenance["dataset"] or {}).get("depth") for side in sides)
+    if a == b:
+        return []
+    a, b = ("all" if depth is None else depth for depth in (a, b))
+    note = (
+        f"A records {a} hits of a query and B {b}: what looks at all that are recorded (MRR, pixel "
+        "mAP, AP) differs by that alone"
+    )
+    return [note]
 
 
 def _setup(side: Side) -> dict[str, Any]:

@@ -211,13 +211,16 @@ def _side(name: str, side: Side) -> Iterator[tuple[str, str]]:
     yield f"{name}: judge", str((models.get("judges") or {}).get(side.arm) or "none")
 
 
+_METRICS_OF = {HEADLINE: "the headline metrics", OTHERS: "the other metrics"}
+"""Tables of one page have their own names."""
+
+
 def _family(comparison: RunComparison, family: str) -> Iterator[Block]:
     rows = _rows(comparison, family)
     if not rows:
         return
-    caption = (
-        f"A: {comparison.a.name}. B: {comparison.b.name}. {len(rows)} tests, corrected together."
-    )
+    n, a, b = len(rows), comparison.a.name, comparison.b.name
+    caption = f"Tests of {_METRICS_OF[family]}: {n}, corrected together. A: {a}. B: {b}."
     yield Table(caption, HEAD, tuple(cells_of(row) for row in rows))
     if family == HEADLINE:
         yield Paragraph(TESTS)

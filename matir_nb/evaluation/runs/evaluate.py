@@ -15,8 +15,8 @@ from matir_nb.engine import Engine
 from matir_nb.errors import ConfigError, ModelUnavailableError
 from matir_nb.evaluation.datasets.dataset import Dataset
 from matir_nb.evaluation.runs.arms import ARMS, Arm, standard_arms
-from matir_nb.evaluation.runs.asking import Answer, Gallery, answers, sampled
-from matir_nb.evaluation.runs.folder import Run
+from matir_nb.evaluation.runs.asking import Answer, Gallery, answers, sampled, unread
+from matir_nb.evaluation.runs.folder import Run, set_aside
 from matir_nb.evaluation.runs.measures import measured
 from matir_nb.evaluation.runs.observe import observed_row
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
@@ -44,7 +44,8 @@ def evaluate(  # noqa: PLR0913 - one optional argument per choice
     Args:
         engine: of an index of the dataset's images; those it lacks count as not found.
         dataset: the queries and their truth (`datasets.readers.read_dataset`).
-        out: the run's folder; a run that was stopped there goes on.
+        out: the run's folder; a run that was stopped there goes on. A finished one with rows that
+            this one does not have is moved into a folder ``earlier-N`` in it.
         arms: ways to answer; None = stage 1 alone, and each judge. One whose model is missing is
             left out, and the run says so.
         n_queries: so many of the queries, drawn with `seed`; None = all.
@@ -67,7 +68,7 @@ def evaluate(  # noqa: PLR0913 - one optional argument per choice
     known_by = fingerprints(engine, gallery.dataset, ways)
     frames, unavailable = _observed(engine, gallery, ways, folder, known_by)
     seconds = {"ask": perf_counter() - started}
-    queries = measured(pl.concat(frames))
+    queries = measured(pl.concat(frames), gallery.dataset.depth)
     report = summarise(queries, gallery.dataset, seed=seed)
     seconds["total"] = perf_counter() - started
     provenance = provenance_of(
@@ -76,10 +77,13 @@ def evaluate(  # noqa: PLR0913 - one optional argument per choice
         ways,
         known_by=known_by,
         unavailable=unavailable,
+        unread=unread(gallery, queries),
         seed=seed,
         seconds=seconds,
     )
-    run = Run(folder, queries, report, provenance | dict(about or {}))
+    earlier = set_aside(folder, known_by)
+    provenance |= {"earlier": earlier.name if earlier else None, **(about or {})}
+    run = Run(folder, queries, report, provenance)
     run.save()
     if has_pages:
         write_pages(run, engine, gallery.dataset)

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ PROVENANCE_FILE = "run.json"
 QUERIES_FILE = "queries.parquet"
 REPORT_FILE = "report.parquet"
 PARTS_FOLDER = "parts"
+EARLIER = "earlier"
+RUN_FILES = (
+    *("report.html", "report.md", "plots", "sheets"),
+    *(QUERIES_FILE, REPORT_FILE, PROVENANCE_FILE),
+)
+"""All of a finished run, its provenance last."""
 VERSION = 1
 
 
@@ -105,6 +112,39 @@ class Run:
             message = f"cannot write the run to {str(self.folder)!r}: {error.strerror or error}"
             raise ConfigError(message) from error
         shutil.rmtree(self.folder / PARTS_FOLDER, ignore_errors=True)
+
+
+def set_aside(folder: Path, known_by: Mapping[str, str]) -> Path | None:
+    """Move a finished run away that a new one in its folder would replace.
+
+    Args:
+        folder: of both.
+        known_by: arm -> fingerprint of all that decides the rows of the new run.
+
+    Returns:
+        Where the earlier run is now; None where the new one holds all its rows, or there is none.
+
+    Raises:
+        ConfigError: the system does not let us write.
+    """
+    try:
+        earlier = json.loads((folder / PROVENANCE_FILE).read_text(encoding="utf-8"))
+        rows = {of for arm, of in earlier["fingerprints"].items() if arm in earlier["arms"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    if rows <= set(known_by.values()):
+        return None
+    there = (folder / f"{EARLIER}-{number}" for number in count(1))
+    target = next(place for place in there if not place.exists())
+    try:
+        make_folder(target)
+        for name in RUN_FILES:
+            if (folder / name).exists():
+                (folder / name).replace(target / name)
+    except OSError as error:
+        message = f"cannot keep the run in {str(folder)!r}: {error.strerror or error}"
+        raise ConfigError(message) from error
+    return target
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:

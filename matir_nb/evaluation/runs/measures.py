@@ -33,6 +33,7 @@ class Measure:
         convention: one sentence: what is counted, and whose rule it is.
         of: computes it.
         chance: expectation under a random order of what could be found; None = not known.
+        k: hits that it looks at; where fewer are recorded it is left out; 0 = all that are there.
         needs: a number of hits (`runs.observed.HIT`) without which it is left out; empty = none.
         higher_is_better: False for shares of errors.
     """
@@ -43,6 +44,7 @@ class Measure:
     chance: Callable[[HitArrays], PerQuery] | None = None
     needs: str = ALWAYS
     higher_is_better: bool = True
+    k: int = 0
 
 
 def _found_at(k: int) -> Measure:
@@ -51,6 +53,7 @@ def _found_at(k: int) -> Measure:
         f"1 where any relevant image is among the best {k}, else 0 (Karpathy & Fei-Fei, 2015)",
         lambda hits: ranking.recall_at_k(hits.ranked, hits.n_relevant, k),
         lambda hits: chance.expected_recall_at_k(hits.n_relevant, hits.n_gallery, k),
+        k=k,
     )
 
 
@@ -60,6 +63,7 @@ def _share_at(k: int) -> Measure:
         f"share of the relevant images that are among the best {k} (Manning et al., 2008, ch. 8)",
         lambda hits: ranking.share_recall_at_k(hits.ranked, hits.n_relevant, k),
         lambda hits: chance.expected_share_recall(hits.n_relevant, hits.n_gallery, k),
+        k=k,
     )
 
 
@@ -70,6 +74,7 @@ def _ndcg_at(k: int) -> Measure:
         "(Järvelin & Kekäläinen, 2002)",
         lambda hits: ranking.ndcg_at_k(hits.ranked, hits.n_relevant, k),
         lambda hits: chance.expected_ndcg(hits.n_relevant, hits.n_gallery, k),
+        k=k,
     )
 
 
@@ -83,6 +88,7 @@ def _map_at(k: int, name: str, normaliser: Any, rule: str) -> Measure:
         lambda hits: chance.expected_average_precision(
             hits.n_relevant, hits.n_gallery, k, normaliser=normaliser
         ),
+        k=k,
     )
 
 
@@ -106,6 +112,7 @@ def _joint(name: str, ious: str, rule: str) -> Measure:
             hits.ranked, getattr(hits, ious), hits.n_relevant, k=K, tau=0.5
         ),
         needs=MASKS,
+        k=K,
     )
 
 
@@ -115,6 +122,7 @@ def _precision_at_iou(tau: float) -> Measure:
         f"share of the masks of mIoU whose IoU is {tau} or more (Prec@X of RefCOCO)",
         _each(partial(grounding.precision_at_iou, tau=tau), "mask_ious"),
         needs=MASKS,
+        k=K,
     )
 
 
@@ -124,17 +132,22 @@ def _box_recall(k: int, tau: float) -> Measure:
         f"1 where the best ranked box of a relevant image is among the first {k} boxes and has "
         f"IoU >= {tau} with a true one (REIR, 2025); one box per hit, so boxes and images rank "
         "alike",
-        lambda hits: _where_relevant(box_recall_at_k(hits.box_ious, k, tau), hits),
+        lambda hits: _where_boxed(box_recall_at_k(hits.box_ious, k, tau), hits),
         needs=BOXES,
+        k=k,
     )
 
 
-def _where_relevant(values: PerQuery, hits: HitArrays) -> PerQuery:
-    """Return NaN for queries with nothing to find."""
-    return np.where(hits.n_relevant > 0, values, np.nan)
+def _where_boxed(values: PerQuery, hits: HitArrays) -> PerQuery:
+    """Return NaN for queries with nothing to find, or no box to compare with."""
+    return np.where((hits.n_relevant > 0) & hits.has_target, values, np.nan)
 
 
 _UNION = "the union of the true instances"
+_ANY = (
+    "any true instance; an image masked wrongly costs recall, one without true masks counts as it "
+    "is"
+)
 _MEASURES: Sequence[Measure] = (
     *map(_found_at, (1, 5, 10, 50)),
     *map(_share_at, (10, 100)),
@@ -143,6 +156,7 @@ _MEASURES: Sequence[Measure] = (
         "share of the best 10 that is relevant (Manning et al., 2008, ch. 8)",
         lambda hits: ranking.precision_at_k(hits.ranked, hits.n_relevant, 10),
         lambda hits: chance.expected_precision(hits.n_relevant, hits.n_gallery, 10),
+        k=10,
     ),
     Measure(
         "MRR",
@@ -157,23 +171,25 @@ _MEASURES: Sequence[Measure] = (
     Measure(
         "mIoU",
         "mean IoU of the masks of the relevant images among the best 50, each with the true "
-        "instance it fits best",
+        "instance it fits best; 0 where no mask is shown, as by a judge that sees nothing",
         _each(grounding.mean_iou, "mask_ious"),
         needs=MASKS,
+        k=K,
     ),
     Measure(
         "mIoU/union",
         f"mIoU with {_UNION} (gRefCOCO, 2023)",
         _each(grounding.mean_iou, "union_ious"),
         needs=MASKS,
+        k=K,
     ),
     *map(_precision_at_iou, TAUS),
-    _joint("mAP@50@50", "mask_ious", "any true instance; an image masked wrongly costs recall"),
+    _joint("mAP@50@50", "mask_ious", _ANY),
     _joint("mAP@50@50/union", "union_ious", _UNION),
     Measure(
         "pixel mAP",
-        "mean over IoU .50:.05:.95 of the trapezoid AP of rightly masked images, over all "
-        "relevant ones (strict; An et al., 2023)",
+        "mean over IoU .50:.05:.95 of the trapezoid AP of rightly masked images among all that "
+        "are recorded, over all relevant ones (strict; An et al., 2023)",
         lambda hits: pixel.pixel_average_precision(hits.ranked, hits.mask_ious, hits.n_relevant),
         needs=MASKS,
     ),
@@ -207,27 +223,35 @@ _MEASURES: Sequence[Measure] = (
 )
 MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _MEASURES}
 """Name -> metric, in the order of the columns."""
+DEEPEST = max(measure.k for measure in _MEASURES)
+"""Hits that the metrics look at."""
 RANKING: Mapping[str, Callable[[Any], PerQuery]] = {
     name: measure.of for name, measure in MEASURES.items() if measure.needs == ALWAYS
 }
 """Those that need nothing but `ranked` and `n_relevant` (`metrics.relevance.RankedQueries`)."""
 
 
-def measured(observed: pl.DataFrame) -> pl.DataFrame:
+def measured(observed: pl.DataFrame, depth: int | None = None) -> pl.DataFrame:
     """Return the rows with one Float64 column for each metric that applies to any query.
 
     Args:
         observed: `OBSERVED_SCHEMA`.
+        depth: hits that were recorded for each query; None = all.
     """
-    hits = HitArrays(observed)
+    hits = HitArrays(observed, depth)
     columns = {name: measure.of(hits) for name, measure in _that_apply(hits).items()}
     series = [pl.Series(name, values).fill_nan(None) for name, values in columns.items()]
     return observed.with_columns(column for column in series if column.null_count() < len(column))
 
 
-def chances(observed: pl.DataFrame) -> dict[str, PerQuery]:
-    """Return metric -> (q,) what a random order would give, where that is known."""
-    hits = HitArrays(observed)
+def chances(observed: pl.DataFrame, depth: int | None = None) -> dict[str, PerQuery]:
+    """Return metric -> (q,) what a random order would give, where that is known.
+
+    Args:
+        observed: `OBSERVED_SCHEMA`.
+        depth: hits that were recorded for each query; None = all.
+    """
+    hits = HitArrays(observed, depth)
     found = {name: measure.chance for name, measure in _that_apply(hits).items()}
     return {name: of(hits) for name, of in found.items() if of is not None}
 
@@ -236,5 +260,6 @@ def _that_apply(hits: HitArrays) -> dict[str, Measure]:
     return {
         name: measure
         for name, measure in MEASURES.items()
-        if measure.needs in (ALWAYS, ABSENCE) or hits.has(measure.needs)
+        if (measure.needs in (ALWAYS, ABSENCE) or hits.has(measure.needs))
+        and hits.is_whole(measure.k)
     }

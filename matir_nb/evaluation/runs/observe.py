@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from matir_nb.errors import AnnotationError, ShapeError
 from matir_nb.evaluation.metrics.grounding import best_iou, union_iou
 from matir_nb.geometry.boxes import box_area, pairwise_iou
 from matir_nb.geometry.masks import area
@@ -28,14 +27,11 @@ def observed_row(
 
     Args:
         arm: its name.
-        truth: what is right.
+        truth: what is right; its masks have the size of their pictures.
         hits: in the order of their rank.
         n_gallery: images that could have been found.
         seconds: of all stages.
         sizes: of the pictures, those of relevant images with boxes at least.
-
-    Raises:
-        AnnotationError: a mask has another size than its picture.
     """
     return {
         "arm": arm,
@@ -74,16 +70,8 @@ def _grounding(hit: Hit, box: BoxXYXY | None, truth: QueryTruth) -> dict[str, An
     found: dict[str, Any] = {"box_iou": _best_box_iou(box, boxes)}
     if not masks:
         return found
-    try:
-        union = union_iou(hit.mask, masks)
-        found["mask_iou"] = best_iou(hit.mask, masks)
-    except ShapeError as error:
-        height, width = masks[0].size
-        message = (
-            f"query {truth.query_id!r}: a true mask in {hit.image_id!r} is of {width} x {height} "
-            f"pixels, the picture of {hit.width} x {hit.height}: give the dataset's own images"
-        )
-        raise AnnotationError(message) from error
+    union = union_iou(hit.mask, masks)
+    found["mask_iou"] = best_iou(hit.mask, masks)
     if union is not None:
         found["union_iou"], found["intersection_px"], found["union_px"] = union
     return found

@@ -13,7 +13,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from matir_nb.engine import Engine
-from matir_nb.errors import ConfigError
+from matir_nb.errors import ConfigError, ModelUnavailableError
 from matir_nb.evaluation.datasets.dataset import Dataset
 from matir_nb.evaluation.runs.arms import Arm
 from matir_nb.evaluation.runs.folder import (
@@ -38,8 +38,9 @@ SECONDS_AT_ONCE = 10.0
 class Parts:
     """The rows of one arm in a run's folder.
 
-    Only rows under the very fingerprint are read: those of another dataset, index or options are
-    left alone until the run is whole.
+    What was added here stays known even if a run that is finished in the same folder takes the
+    files away. Only rows under the very fingerprint are read: those of another dataset, index or
+    options are left alone until the run is whole.
     """
 
     def __init__(self, run: Path, fingerprint: str) -> None:
@@ -53,13 +54,14 @@ class Parts:
         self._folder = run / PARTS_FOLDER
         self._fingerprint = fingerprint
         self._waiting: list[Mapping[str, Any]] = []
+        self._own: list[pl.DataFrame] = []
         self._written = monotonic()
 
     def load(self) -> pl.DataFrame:
         """Return the rows that are there, each query once; `OBSERVED_SCHEMA`."""
         files = sorted(self._folder.glob(f"{self._fingerprint}-*.parquet"))
         frames = [*map(_read, files), _of_finished(self._run, self._fingerprint)]
-        whole = pl.concat([OBSERVED_SCHEMA.to_frame(), *frames])
+        whole = pl.concat([OBSERVED_SCHEMA.to_frame(), *self._own, *frames])
         return whole.unique("query_id", keep="first", maintain_order=True)
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -93,6 +95,7 @@ class Parts:
         except OSError as error:
             message = f"cannot write to {str(self._folder)!r}: {error.strerror or error}"
             raise ConfigError(message) from error
+        self._own.append(rows)
         self._waiting, self._written = [], monotonic()
 
 
@@ -115,9 +118,20 @@ def fingerprints(engine: Engine, dataset: Dataset, arms: Sequence[Arm]) -> dict[
 
 
 def _arm(engine: Engine, arm: Arm) -> dict[str, Any]:
-    judge = engine.judge.model_id if arm.judge is None and engine.judge is not None else arm.judge
     preset = asdict(arm.preset_of(engine.preset))
-    return {"arm": [arm.name, judge, arm.n_judged], "preset": preset}
+    return {"arm": [arm.name, _judge(engine, arm), arm.n_judged], "preset": preset}
+
+
+def _judge(engine: Engine, arm: Arm) -> bool | str | None:
+    """Return the id of the arm's judge, which changes with its weights; its name without them."""
+    if isinstance(arm.judge, str):
+        try:
+            return engine.judge_for(arm.judge).model_id
+        except (ConfigError, ModelUnavailableError):  # asking says so
+            return arm.judge
+    if arm.judge is None and engine.judge is not None:
+        return engine.judge.model_id
+    return arm.judge
 
 
 def _stamps(segment: Segment) -> list[Any]:

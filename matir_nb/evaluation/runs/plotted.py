@@ -102,7 +102,7 @@ def _told(numbers: Mapping[str, Mapping[str, Any]], arms: Sequence[str]) -> str:
 def sizes_plot(report: pl.DataFrame, arms: Sequence[str]) -> Plot | None:
     """Return recall by the size of what is searched."""
     rows = report.filter(pl.col("group").str.starts_with(SIZE) & pl.col("value").is_not_null())
-    rows = rows.filter(pl.col("metric").str.starts_with("R@"))
+    rows = rows.filter(pl.col("metric").str.starts_with("recall@"))
     if rows.is_empty():
         return None
     names = {

@@ -10,6 +10,7 @@ from matir_nb.engine import Engine
 from matir_nb.evaluation.runs.arms import Arm, arm_of_default
 from matir_nb.evaluation.runs.asking import Gallery
 from matir_nb.evaluation.runs.folder import VERSION
+from matir_nb.evaluation.runs.measures import DEEPEST
 from matir_nb.evaluation.runs.parts import dataset_digest
 from matir_nb.presets import EMBEDDED_NOTICE
 from matir_nb.version import installed_versions
@@ -20,13 +21,14 @@ N_NAMED = 20
 """Missing images that are named; all are counted."""
 
 
-def provenance_of(
+def provenance_of(  # noqa: PLR0913 - one argument per fact
     engine: Engine,
     gallery: Gallery,
     arms: Sequence[Arm],
     *,
     known_by: Mapping[str, str],
     unavailable: Mapping[str, str],
+    unread: Mapping[str, Sequence[str]],
     seed: int,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def provenance_of(
         arms: all that were wanted.
         known_by: arm -> fingerprint of all that decides its rows.
         unavailable: arm -> why it has no rows.
+        unread: arm -> ids of the queries that it could not be asked.
         seed: of queries and bootstrap.
         seconds: what took how long.
     """
@@ -48,12 +51,13 @@ def provenance_of(
         "arms": {arm.name: _arm(engine, arm) for arm in arms},
         "fingerprints": dict(known_by),
         "unavailable": dict(unavailable),
+        "unread": {arm: list(ids) for arm, ids in unread.items()},
         "default_is": arm_of_default(engine.preset.judge),
         "index": _index(engine, gallery),
         "models": models,
         "preset": asdict(engine.preset),
         "seed": seed,
-        "notices": _notices(engine, models, gallery),
+        "notices": [*_notices(engine, models, gallery), *_limits(gallery, unread)],
         "versions": installed_versions(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
@@ -104,6 +108,28 @@ def _models(engine: Engine, arms: Sequence[Arm], unavailable: Mapping[str, str])
             judges[arm.name] = arm.engine_of(engine).judge_for(choice).model_id
     segmenter = str(engine.index.manifest.made_by["segmenter"])
     return {"segmenter": segmenter, "encoder": engine.encoder.model_id, "judges": judges}
+
+
+def _limits(gallery: Gallery, unread: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what says how deep the lists are, and which queries have none."""
+    depth, n_images = gallery.dataset.depth, len(gallery.dataset.image_ids)
+    told = []
+    if depth is not None and depth < min(DEEPEST, n_images):
+        told.append(f"only {depth} hits of a query are recorded: metrics of more are left out")
+    if gallery.misfits:
+        told.append(
+            f"true masks of another size than their picture are left out, in "
+            f"{len(gallery.misfits)} of the images: {_named(gallery.misfits)}"
+        )
+    for arm, ids in unread.items():
+        what = "1 query is" if len(ids) == 1 else f"{len(ids)} queries are"
+        why = f"empty or longer than the models of {arm} read, and found nothing"
+        told.append(f"{what} {why}: {_named(ids)}")
+    return told
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _notices(engine: Engine, models: Mapping[str, Any], gallery: Gallery) -> list[str]:

@@ -12,9 +12,13 @@ SIZES = ("small", "medium", "large")
 ABSENCE = ("rejection", "acceptance", "false positives")
 ABSENCE_TITLE = (
     "queries about what is not there: share of wrong images that the judge rejects (p < 0.5), of "
-    "right ones that it accepts, and of queries where something stands out though nothing is right"
+    "right ones that it accepts; false positives: of queries with nothing to find, where a hit "
+    "stands out"
 )
-SIZE_TITLE = "share of the relevant images in the top 10, by the size of their largest target"
+SIZE_TITLE = (
+    "share of the relevant images in the top 10, by the size of their largest target (below 1 "
+    "where a query has more than ten)"
+)
 MAX_GAINS = 3
 """Metrics whose gains are shown; the report has them all."""
 
@@ -38,7 +42,9 @@ def format_report(
         "\n".join(_about(provenance)),
         _scores(report, arms, headline),
         *_titled(ABSENCE_TITLE, _wide(report, arms, [(OVERALL, name) for name in ABSENCE])),
-        *_titled(SIZE_TITLE, _wide(report, arms, [(f"size: {size}", "R@10") for size in SIZES])),
+        *_titled(
+            SIZE_TITLE, _wide(report, arms, [(f"size: {size}", "recall@10") for size in SIZES])
+        ),
         *_titled(f"over {base_of(arms)}, query by query", gains),
         *_absent(provenance),
     ]
@@ -111,9 +117,11 @@ def _absent(provenance: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is not in the tables, and why."""
     arms, same = provenance["arms"], provenance["default_is"]
     if same in arms and same != "default" and "default" not in arms:
-        yield f"the preset's own judge is that of {same}"
+        yield f"the preset by itself answers as {same} does"
     for arm, reason in provenance["unavailable"].items():
         yield f"{printable(arm)}: not available: {printable(reason)}"
+    if provenance.get("earlier"):
+        yield f"another run was in this folder: it is kept in {provenance['earlier']}"
     missing = provenance["index"]["missing"]
     if missing:
         skipped = provenance["index"]["skipped"]

@@ -129,7 +129,8 @@ def cards(
     ranks = {hit["image_id"]: hit["rank"] for hit in hits}
     targets = [t["image_id"] for t in row["targets"] or [] if t["image_id"] not in shown]
     targets.sort(key=lambda image_id: (ranks.get(image_id, len(hits) + 1), image_id))
-    return answers, [_missed(i, ranks.get(i), len(hits), true_masks) for i in targets[:n]]
+    depth, known = len(hits), None if truth is None else true_masks
+    return answers, [_missed(i, ranks.get(i), depth, known) for i in targets[:n]]
 
 
 def _answer(
@@ -139,8 +140,8 @@ def _answer(
 ) -> Card:
     image_id, region = hit["image_id"], hit["region_id"]
     p = "" if hit["p_relevant"] is None else f"  p {number(hit['p_relevant'], 2)}"
-    ious = [(name, hit[f"{name}_iou"]) for name in ("mask", "box")]
-    known = [f"{name} {number(iou, 2)}" for name, iou in ious if iou is not None]
+    ious = [("", hit["mask_iou"]), ("box ", hit["box_iou"])]  # short: a card is narrow
+    known = [f"{name}{number(iou, 2)}" for name, iou in ious if iou is not None]
     verdict, colour = ("+ relevant", UP) if hit["is_relevant"] else ("x not relevant", DOWN)
     return Card(
         image_id,
@@ -155,11 +156,16 @@ def _answer(
 
 
 def _missed(
-    image_id: str, rank: int | None, depth: int, true_masks: Mapping[str, tuple[MaskRLE, ...]]
+    image_id: str,
+    rank: int | None,
+    depth: int,
+    true_masks: Mapping[str, tuple[MaskRLE, ...]] | None,
 ) -> Card:
+    """Return the card of a picture that was missed; None = its true masks are not at hand."""
     place = f"rank {rank}" if rank is not None else f"not in the first {depth}"
-    masks = tuple(true_masks.get(image_id, ()))
-    return Card(image_id, _short(image_id), place, note=f"true masks: {len(masks)}", truth=masks)
+    masks = () if true_masks is None else tuple(true_masks.get(image_id, ()))
+    note = "" if true_masks is None else f"true masks: {len(masks)}"
+    return Card(image_id, _short(image_id), place, note=note, truth=masks)
 
 
 def _short(image_id: str) -> str:

@@ -28,7 +28,7 @@ def summarise(queries: pl.DataFrame, dataset: Dataset, *, seed: int = 0) -> pl.D
         seed: of the bootstrap, whose draws are the same for every arm.
     """
     metrics = [name for name in MEASURES if name in queries.columns and name != RELEASED]
-    by_chance = pl.DataFrame(chances(queries.select(OBSERVED_SCHEMA.names())))
+    by_chance = pl.DataFrame(chances(queries.select(OBSERVED_SCHEMA.names()), dataset.depth))
     rows: list[dict[str, Any]] = []
     for arm in queries["arm"].unique(maintain_order=True):
         is_arm = queries["arm"] == arm

@@ -146,8 +146,8 @@ def sizes_table(report: pl.DataFrame, *, caption: str) -> Table | None:
 def size_name(group: str, metric: str) -> str:
     """Return the metric's name with the size in it, once.
 
-    >>> size_name("size: small", "R@10"), size_name("size: small", "R@10 small")
-    ('R@10 small', 'R@10 small')
+    >>> size_name("size: small", "recall@10"), size_name("size: small", "recall@10 small")
+    ('recall@10 small', 'recall@10 small')
     """
     size = group.removeprefix(SIZE)
     return metric if metric.endswith(size) else f"{metric} {size}"

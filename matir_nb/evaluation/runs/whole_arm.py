@@ -60,7 +60,8 @@ _WHOLE = (
     ),
     WholeMeasure(
         "hubness",
-        f"skewness of how often each image is in a top {TOP} (Radovanović et al., 2010)",
+        f"skewness of how often each image is in a top {TOP} (Radovanović et al., 2010); left out "
+        "where queries search parts of the gallery",
         higher_is_better=False,
     ),
     *(
@@ -73,8 +74,8 @@ _WHOLE = (
     ),
 )
 WHOLE_MEASURES: Mapping[str, WholeMeasure] = {measure.name: measure for measure in _WHOLE}
-"""Name -> metric. Recall by size ("R@10" of the groups "size: small", ...) is the share of (query,
-image) pairs whose largest instance has that size (COCO's areas) that are in the top 10."""
+"""Name -> metric. Recall by size ("recall@10" of the groups "size: small", ...) is the share of
+(query, image) pairs whose largest instance has that size (COCO's areas) that are in the top 10."""
 
 
 def whole_arm(of_arm: pl.DataFrame, dataset: Dataset, *, seed: int) -> Iterator[dict[str, Any]]:
@@ -85,15 +86,17 @@ def whole_arm(of_arm: pl.DataFrame, dataset: Dataset, *, seed: int) -> Iterator[
         dataset: they are of.
         seed: of the bootstrap.
     """
-    hits = HitArrays(of_arm)
-    yield from _overall_iou(hits, seed)
+    hits = HitArrays(of_arm, dataset.depth)
+    if hits.is_whole(K):
+        yield from _overall_iou(hits, seed)
     if hits.has("mask_iou"):
         value = released_pixel_map(hits.ranked, hits.mask_ious)
         yield from _number(RELEASED, value, int((hits.n_relevant > 0).sum()))
     yield from _number("ECE", _calibration(hits), int(hits.is_judged.sum()))
     yield from _number("AURC", _abstention(hits), len(of_arm))
-    yield from _number("hubness", _hubs(of_arm, dataset), len(of_arm))
-    yield from _by_size(of_arm, seed)
+    if hits.is_whole(TOP):
+        yield from _number("hubness", _hubs(of_arm, dataset), len(of_arm))
+        yield from _by_size(of_arm, seed)
     if "AP" in dataset.headline:
         yield from d3_average_precision(of_arm, dataset).drop("arm", strict=False).to_dicts()
 
@@ -134,6 +137,8 @@ def _abstention(hits: HitArrays) -> float | None:
 
 def _hubs(of_arm: pl.DataFrame, dataset: Dataset) -> float | None:
     rows = {name: row for row, name in enumerate(dataset.image_ids)}
+    if (of_arm["n_gallery"] < len(rows)).any():
+        return None  # how often an image is judged is not how often it is found
     tops = [
         [rows[hit["image_id"]] for hit in hits[:TOP] if hit["image_id"] in rows]
         for hits in of_arm["hits"].list.head(TOP)
@@ -142,7 +147,7 @@ def _hubs(of_arm: pl.DataFrame, dataset: Dataset) -> float | None:
 
 
 def _by_size(of_arm: pl.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield R@10 of each size of target; a query weighs as much as it has such targets."""
+    """Yield recall@10 of each size of target; a query weighs as much as it has such targets."""
     # one "arm" per query gives each query's own share
     each = recall_by_size(of_arm.with_columns(arm=pl.col("query_id")), TOP)
     for row in recall_by_size(of_arm, TOP).iter_rows(named=True):
@@ -151,7 +156,7 @@ def _by_size(of_arm: pl.DataFrame, seed: int) -> Iterator[dict[str, Any]]:
         (low, high), *_ = bootstrap_intervals(columns[:, :1], columns[:, 1:], seed=seed)
         yield {
             "group": GROUP_OF_SIZE.format(row["size"]),
-            "metric": f"R@{TOP}",
+            "metric": f"recall@{TOP}",
             "value": row["value"],
             "low": float(low),
             "high": float(high),

@@ -258,6 +258,39 @@ def test_what_is_broken_is_refused(read, content):
         read(content)
 
 
+@pytest.mark.parametrize(
+    ("name", "long", "behind"),
+    [
+        (b"ccollections\nOrderedDict\n", b"]" + b"(" + b"K\x01N\x86" * 2000 + b"e", b"\x85"),
+        (b"c_codecs\nencode\n", b"V" + b"a" * 20_000 + b"\n", b"Vlatin1\n\x86"),
+    ],
+)
+def test_many_calls_of_one_long_value_are_refused(read, monkeypatch, name, long, behind):
+    monkeypatch.setattr(pickle_machine, "_FREE_WORK", 0)
+    again = long + behind + b"q\x000" + name + b"q\x010]" + b"h\x01h\x00Ra" * 100 + b"."
+    with pytest.raises(AnnotationError, match="the same long values again and again"):
+        read(again)
+
+
+@pytest.mark.parametrize("call", [False, True])
+def test_numbers_of_one_hash_are_no_keys(read, call):
+    keys = [place * (2**61 - 1) for place in range(1, 9)]
+    data = (
+        Calls(collections.OrderedDict, [[key, 0] for key in keys]) if call else dict.fromkeys(keys)
+    )
+    with pytest.raises(AnnotationError, match="is no whole pickle"):
+        read(pickle.dumps(data, 2))
+
+
+def test_a_state_is_written_into_the_memo_once(read):
+    array = pickle.dumps(np.arange(3), 2)
+    machine = Machine(array)
+    machine.run()
+    assert not any(
+        isinstance(of, pickle_machine.Called) and of.places for of in machine.memo.values()
+    )
+
+
 def test_a_bomb_of_tuples_is_neither_hashed_nor_copied(read):
     doubled = b")" + b"2\x86" * 100
     assert isinstance(read(doubled + b"."), tuple)

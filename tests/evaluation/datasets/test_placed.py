@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,17 @@ def test_an_image_is_found_by_its_path_its_name_or_its_number(name, there, found
 
 def test_what_is_not_there_keeps_its_name():
     assert dataset("a.jpg", "b.jpg").placed(["x/b.jpg"]).image_ids == ("a.jpg", "x/b.jpg")
+
+
+def test_another_image_of_the_same_file_name_is_not_taken_for_one_that_is_missing():
+    placed = dataset("a/1.jpg", "b/1.jpg", "c/2.jpg").placed(["b/1.jpg", "x/2.jpg"])
+    assert placed.image_ids == ("a/1.jpg", "b/1.jpg", "x/2.jpg")
+
+
+def test_what_is_relevant_is_judged():
+    query = replace(dataset("a.jpg", "b.jpg").queries[0], judged=frozenset({"b.jpg"}))
+    with pytest.raises(AnnotationError, match=r"relevant image 'a\.jpg', which is none of those"):
+        Dataset("coco", Source("", "", ""), ("a.jpg", "b.jpg"), (query,))
 
 
 @pytest.mark.parametrize(

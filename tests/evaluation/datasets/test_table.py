@@ -193,7 +193,7 @@ def test_other_columns_are_the_user_s_own(tmp_path):
 def test_a_table_without_rows_or_without_a_file_is_said(tmp_path):
     with pytest.raises(AnnotationError, match="has no rows"):
         read_table(table(tmp_path, "query,image"))
-    with pytest.raises(AnnotationError, match="there is no "):
+    with pytest.raises(AnnotationError, match=r"there is no file .*: give a table"):
         read_table(tmp_path / "gone.csv")
 
 

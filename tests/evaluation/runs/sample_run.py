@@ -14,7 +14,7 @@ from matir_nb.evaluation.runs.summary import summarise
 from matir_nb.geometry.masks import area, encode, regions_from_masks
 from matir_nb.types import QueryTruth
 
-N_QUERIES, N_IMAGES, DEPTH = 30, 60, 20
+N_QUERIES, N_IMAGES, DEPTH = 30, 60, 60
 IMAGES = tuple(f"photos/{i:03}.jpg" for i in range(N_IMAGES))
 HOSTILE = "</td><script>globalThis.pwned=1</script>|*x* `y` [z](http://e.vil)\u202e\n$1$"
 

@@ -158,6 +158,13 @@ def test_other_galleries_texts_and_models_are_told():
     assert not alike.changes
 
 
+def test_lists_of_other_lengths_are_told():
+    a, b = two_runs({"MRR": [0.1, 0.2]}, {"MRR": [0.1, 0.2]})
+    a.provenance["dataset"]["depth"], b.provenance["dataset"]["depth"] = 100, None
+    (note,) = compare_runs(a, b).notes
+    assert note.startswith("A records 100 hits of a query and B all: what looks at all")
+
+
 def test_other_datasets_and_protocols_are_refused():
     values = {"mAP@50": [0.1, 0.2]}
     a = run_of("a", rows_of("x", values))

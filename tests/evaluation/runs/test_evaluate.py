@@ -10,7 +10,13 @@ from fakes import OracleEncoder, OracleJudge, OracleMaskSource
 from PIL import Image
 
 from matir_nb.engine import Engine
-from matir_nb.errors import AnnotationError, ConfigError, IndexMismatchError, ModelUnavailableError
+from matir_nb.errors import (
+    AnnotationError,
+    ConfigError,
+    IndexMismatchError,
+    ModelUnavailableError,
+    QueryError,
+)
 from matir_nb.evaluation.datasets.dataset import Dataset, Source
 from matir_nb.evaluation.datasets.readers import read_dataset
 from matir_nb.evaluation.gallery import file_name, write_gallery
@@ -185,6 +191,20 @@ def test_rows_that_were_lost_are_asked_again_and_damaged_ones_too(
     assert run.queries.drop("seconds").equals(whole.queries.drop("seconds"))
 
 
+def test_another_run_that_finishes_in_the_folder_takes_no_row_away(gallery, tmp_path, monkeypatch):
+    engine, dataset = gallery
+    monkeypatch.setattr(parts, "ROWS_AT_ONCE", 2)
+    writes = parts.Parts._write
+
+    def write(self):
+        writes(self)
+        shutil.rmtree(tmp_path / "run" / "parts")
+
+    monkeypatch.setattr(parts.Parts, "_write", write)
+    run = evaluate(engine, dataset, arms=[STAGE1], out=tmp_path / "run")
+    assert run.queries["hits"].list.len().to_list() == [24] * len(dataset.queries)
+
+
 def test_rows_of_other_options_another_truth_or_another_judge_are_never_mixed(
     gallery, tmp_path, asked
 ):
@@ -204,6 +224,40 @@ def test_rows_of_other_options_another_truth_or_another_judge_are_never_mixed(
         calls.clear()
         evaluate(engine, other, arms=[arm], out=tmp_path)
         assert len(calls) == n, (other.depth, arm)
+
+
+def test_a_finished_run_that_would_be_lost_is_kept(gallery, tmp_path):
+    engine, dataset = gallery
+    first = evaluate(engine, dataset, arms=[STAGE1], out=tmp_path)
+    more = evaluate(engine, dataset, arms=[STAGE1, JUDGED], out=tmp_path)
+    assert more.provenance["earlier"] is None
+    fewer = evaluate(engine, dataset, arms=[STAGE1], out=tmp_path, n_queries=2)
+    assert fewer.provenance["earlier"] == "earlier-1"
+    assert "another run was in this folder: it is kept in earlier-1" in str(fewer)
+    kept = Run.load(tmp_path / "earlier-1")
+    assert kept.queries.equals(more.queries)
+    assert len(Run.load(tmp_path).queries) == 2
+    again = evaluate(engine, dataset, arms=[STAGE1], out=tmp_path)
+    assert again.provenance["earlier"] == "earlier-2"
+    assert again.queries.drop("seconds").equals(first.queries.drop("seconds"))
+
+
+def test_masks_that_do_not_fit_their_picture_are_left_out_and_said(gallery, tmp_path):
+    engine, dataset = gallery
+    wanted = next(query for query in dataset.queries if len(query.masks) > 1)
+    image_id = min(wanted.masks)
+    small = encode(np.ones((2, 3), bool))
+    shrunk = replace(wanted, masks={**wanted.masks, image_id: (small,)})
+    run = evaluate(engine, replace(dataset, queries=(shrunk,)), arms=[STAGE1], out=tmp_path)
+    (told,) = [text for text in run.provenance["notices"] if "another size" in text]
+    assert told.endswith(f"in 1 of the images: {image_id}")
+    targets = {target["image_id"]: target for target in run.queries["targets"][0]}
+    assert targets[image_id]["n_targets"] == 0
+    assert len(targets) == len(wanted.relevant)
+    alone = replace(wanted, masks={image_id: (small,)}, boxes_xyxy={})
+    message = f"no mask of {dataset.name} fits its picture.*'{image_id}' it is of 3 x 2 pixels"
+    with pytest.raises(AnnotationError, match=message):
+        evaluate(engine, replace(dataset, queries=(alone,)), arms=[STAGE1], out=tmp_path)
 
 
 def test_only_judged_images_are_searched(gallery, tmp_path):
@@ -333,12 +387,41 @@ def test_a_sample_is_drawn_by_its_seed(gallery):
     assert sampled(dataset, 99) == dataset
 
 
+def test_a_query_that_a_model_cannot_read_is_not_found_and_said(gallery, tmp_path, monkeypatch):
+    engine, dataset = gallery
+    whole = type(engine.encoder).embed_texts
+
+    def short_only(self, texts):
+        if any(len(text) > 60 for text in texts):
+            raise QueryError("too long")
+        return whole(self, texts)
+
+    monkeypatch.setattr(type(engine.encoder), "embed_texts", short_only)
+    first, *rest = dataset.queries
+    long, empty = (
+        replace(first, query_id=name, text=text)
+        for name, text in (("long", "a dog " * 20), ("empty", " "))
+    )
+    queries = (*rest[:3], long, *rest[3:], empty, replace(first, judged=first.relevant))
+    asked = replace(dataset, queries=queries)
+    run = evaluate(engine, asked, arms=[STAGE1], out=tmp_path)
+    found = dict(run.queries.select("query_id", "R@1").iter_rows())
+    assert found == {q.query_id: float(q not in (long, empty)) for q in queries}
+    assert run.provenance["unread"] == {"stage1": ["long", "empty"]}
+    assert "2 queries are empty or longer than the models of stage1 read" in str(run)
+    again = evaluate(engine, asked, arms=[STAGE1], out=tmp_path)
+    assert again.provenance["unread"] == run.provenance["unread"]
+
+
 def test_another_k_is_another_depth_and_pages_can_be_left_out(gallery, tmp_path, pages):
     engine, dataset = gallery
     run = evaluate(engine, dataset, arms=[STAGE1], out=tmp_path, k=3, has_pages=False)
     assert not pages
     assert run.queries["hits"].list.len().unique().to_list() == [3]
     assert run.provenance["dataset"]["depth"] == 3
+    assert "only 3 hits of a query are recorded" in str(run)
+    assert value(run, "R@1") == 1.0
+    assert value(run, "mAP@50") is value(run, "oIoU") is value(run, "hubness") is None
 
 
 @pytest.fixture(scope="module")
@@ -372,6 +455,20 @@ def test_without_images_or_with_others_nothing_is_indexed(coco, tmp_path):
     with pytest.raises(AnnotationError, match="none of the 58 images of coco is there"):
         open_for(dataset, Opening(tmp_path / "out", images=tmp_path / "x"))
     assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_a_judge_with_other_weights_are_not_mixed(gallery, monkeypatch):
+    engine, dataset = gallery
+    arm = Arm("mine", judge="weights")
+    found = []
+    for digest in ("old", "old", "new"):
+        judge = OracleJudge()
+        judge.model_id = f"mine@{digest}"
+        fresh = engine.with_preset(engine.preset)
+        fresh._judges = type(engine._judges)(engine.encoder, "cpu")
+        monkeypatch.setattr("matir_nb.models.judges.load_judge", lambda *_, judge=judge: judge)
+        found.append(fingerprints(fresh, dataset, [arm])["mine"])
+    assert found[0] == found[1] != found[2]
 
 
 def test_rows_of_another_calibration_are_not_mixed(gallery, tmp_path):

@@ -55,6 +55,35 @@ def test_box_recall_looks_at_the_first_right_box_only():
     assert (scores["BR@1,0.5"], scores["BR@5,0.5"], scores["BR@5,0.7"]) == (0.0, 1.0, 0.0)
 
 
+def test_queries_without_boxes_have_no_box_recall():
+    boxed = [{"image_id": "i7", "n_targets": 1}]
+    found = measured(
+        rows(
+            {"hits": [hit(1, right=True, box_iou=0.6)]},
+            {"hits": [hit(1, right=True)], "targets": [{"image_id": "i1", "n_targets": 0}]},
+            {"hits": [hit(1)], "targets": boxed},
+        )
+    )
+    assert found["BR@1,0.5"].to_list() == [1.0, None, 0.0]
+
+
+def test_metrics_of_more_hits_than_are_recorded_are_left_out():
+    frame = rows({"hits": hits_of("..x"), "n_gallery": 20}, {"hits": hits_of("x"), "n_gallery": 1})
+    names = set(measured(frame, 3).columns) & set(MEASURES)
+    assert names == {"R@1", "MRR"}
+    assert {"R@10", "mAP@50", "recall@100"} <= set(measured(frame[1:], 3).columns)
+    assert {"R@5", "nDCG@10"} <= set(measured(frame, 10).columns)
+    assert not {"R@50", "mAP@50"} & set(measured(frame, 10).columns)
+
+
+def test_what_is_kept_for_its_verdict_only_is_not_ranked_where_no_hit_is_left_out():
+    hits = [hit(rank, right=rank == 4, p_relevant=0.1) for rank in range(1, 6)]
+    frame = rows({"hits": hits, "kind": "absence", "n_gallery": 5})
+    assert measured(frame, 5)["MRR"].item() == 0.25
+    found = measured(frame, 3)
+    assert (found["MRR"].item(), found["rejection"].item()) == (0.0, 1.0)
+
+
 def test_verdicts_are_of_absence_queries_wherever_the_images_stand():
     shown = [hit(1, right=True, p_relevant=0.5), hit(2, p_relevant=0.6), hit(3)]
     deep = [hit(60, right=True, p_relevant=0.1), hit(61, p_relevant=0.49), hit(62, p_relevant=0.0)]

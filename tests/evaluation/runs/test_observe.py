@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from fakes import bare_hit
 
-from matir_nb.errors import AnnotationError
 from matir_nb.evaluation.runs.observe import observed_row
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
 from matir_nb.geometry.masks import encode
@@ -76,10 +75,3 @@ def test_a_row_has_the_schema():
     assert frame["n_relevant"].to_list() == [1]
     assert frame["hits"][0].struct.field("mask_iou").to_list() == [1.0]
     assert frame["hits"][0].struct.field("box_iou").to_list() == [None]
-
-
-def test_masks_of_another_size_than_the_picture_are_refused():
-    truth = QueryTruth("q7", "t", "k", frozenset("a"), {"a": (mask(1, width=12),)})
-    hit = bare_hit(image_id="a", mask=mask(1), width=10, height=2)
-    with pytest.raises(AnnotationError, match="'q7': a true mask in 'a' is of 12 x 2 pixels, the"):
-        row([hit], truth)

@@ -152,6 +152,12 @@ def test_an_oracle_says_so_loudest():
     assert any(notice.startswith("Embedded models") for notice in told)
     assert "other" in told
     assert "oracle: made from the annotations" not in told
+    preset = {"segmenter": "embedded:sam2", "encoder": "embedded:alpha-clip", "judge": "structured"}
+    alone = notices_of({"models": {"encoder": "oracle:12", "judges": {}}, "preset": preset})
+    assert len(alone) == 1
+    assert "Stage 1 alone reaches 1, but where" in alone[0]
+    judged = {"encoder": "oracle:12", "judges": {"trained": "judge@12"}}
+    assert len(notices_of({"models": judged, "preset": preset})) == 2
     missing = notices_of({"unavailable": {"default": "not fetched"}})
     assert missing == ("Arm default did not run: not fetched",)
 

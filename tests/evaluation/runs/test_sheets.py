@@ -71,9 +71,11 @@ def test_cards_say_rank_verdict_score_and_iou():
     answers, missed = cards(ROW, TRUTH_OF, n=2, mask_of=lambda *_: SHOWN)
     assert [card.name for card in answers] == ["1  x.png", "2  b.png"]
     assert answers[0].verdict == "x not relevant"
-    assert answers[1].verdict == "+ relevant  IoU mask 0.50"
+    assert answers[1].verdict == "+ relevant  IoU 0.50"
     assert answers[1].note == "score 3.25  p 0.75"
     assert (answers[1].mask, answers[1].truth) == (SHOWN, (TRUE,))
+    unknown = cards(ROW, None, n=2, mask_of=None)[1]
+    assert {card.note for card in unknown} == {""}, "masks that are not at hand are not none"
     assert [(card.name, card.verdict) for card in missed] == [
         ("c.png", "rank 3"),
         ("gone.png", "not in the first 3"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -82,10 +84,10 @@ def test_recall_by_size_counts_pairs():
         {"image_id": "i2", "n_targets": 1, "area_px": 1e5, "area_fraction": None},
     ]
     found = numbers({"hits": hits_of("xx"), "n_relevant": 3, "targets": targets})
-    small = found["stage1", "size: small", "R@10"]
+    small = found["stage1", "size: small", "recall@10"]
     assert (small["value"], small["n"]) == (0.5, 2)
-    assert found["stage1", "size: large", "R@10"]["value"] == 1.0
-    assert ("stage1", "size: medium", "R@10") not in found
+    assert found["stage1", "size: large", "recall@10"]["value"] == 1.0
+    assert ("stage1", "size: medium", "recall@10") not in found
 
 
 def test_columns_are_resampled_as_single_metrics_are():
@@ -108,3 +110,16 @@ def test_the_report_of_released_pixel_maps_is_not_their_mean():
     released = pl.col("metric") == "pixel mAP/released"
     assert summarise(frame, DATASET).filter(released)["value"].to_list() == [1.0]
     assert summarise(frame.tail(1), DATASET).filter(released).is_empty()
+
+
+def test_hubs_are_counted_only_where_every_query_searches_the_whole_gallery():
+    queries = [{"hits": hits_of("x.."), "n_gallery": n} for n in (20, 3)]
+    assert ("stage1", "overall", "hubness") in numbers(queries[0])
+    assert ("stage1", "overall", "hubness") not in numbers(*queries)
+
+
+def test_numbers_of_more_hits_than_are_recorded_are_left_out():
+    shallow = replace(DATASET, depth=3)
+    found = numbers({"hits": hits_of("x..")}, dataset=shallow)
+    assert not {"hubness", "oIoU"} & {metric for _, _, metric in found}
+    assert "AURC" in {metric for _, _, metric in found}
