@@ -22,7 +22,6 @@ from matir_nb.evaluation.runs.blocks import (
     Table,
 )
 from matir_nb.evaluation.runs.chapters import notices_of
-from matir_nb.evaluation.runs.comparable import Side
 from matir_nb.evaluation.runs.compare import RunComparison
 from matir_nb.evaluation.runs.compare_sheets import comparison_sheets
 from matir_nb.evaluation.runs.glossary import conventions
@@ -195,20 +194,27 @@ def number_cells(row: Mapping[str, Any]) -> tuple[Cell, ...]:
 def _about(comparison: RunComparison) -> Facts:
     a, b = comparison.a, comparison.b
     pairs = [("dataset", a.run.dataset_name), ("queries in both", str(comparison.n_queries))]
-    pairs += [pair for name, side in (("A", a), ("B", b)) for pair in _side(name, side)]
+    models = [side.run.provenance.get("models") or {} for side in (a, b)]
+    for name, side, of_side in (("A", a, models[0]), ("B", b, models[1])):
+        pairs += [
+            (name, side.name),
+            (f"{name}: run", str(side.run.folder)),
+            (f"{name}: arm", side.arm),
+        ]
+        pairs.append(
+            (f"{name}: judge", _known((of_side.get("judges") or {}).get(side.arm)) or "none")
+        )
+    for role in ("segmenter", "encoder"):
+        own = [_known(of_side.get(role)) for of_side in models]
+        both = [(f"A and B: {role}", own[0])]
+        pairs += both if own[0] == own[1] else [(f"A: {role}", own[0]), (f"B: {role}", own[1])]
     pairs += [(f"differs: {name}", " → ".join(of)) for name, of in comparison.changes.items()]
     return Facts(tuple((name, value) for name, value in pairs if value))
 
 
-def _side(name: str, side: Side) -> Iterator[tuple[str, str]]:
-    told = side.run.provenance
-    models = told.get("models") or {}
-    yield name, side.name
-    yield f"{name}: run", str(side.run.folder)
-    yield f"{name}: arm", side.arm
-    for role in ("segmenter", "encoder"):
-        yield f"{name}: {role}", str(models.get(role) or "")
-    yield f"{name}: judge", str((models.get("judges") or {}).get(side.arm) or "none")
+def _known(model_id: object) -> str:
+    """Return a model's name and revision; what it was set to is among what differs."""
+    return str(model_id or "").partition("|")[0]
 
 
 _METRICS_OF = {HEADLINE: "the headline metrics", OTHERS: "the other metrics"}

@@ -4,6 +4,7 @@ The HTML page holds everything (plots as SVG, sheets as data), fetches nothing a
 its policy forbids both. It is light or dark as the reader's browser is. All texts are escaped.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
@@ -38,6 +39,7 @@ POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'"
 )
+SEAM = re.compile(r"(?<=[a-z0-9])([._])(?=[a-z])")
 STYLE = """
 html{color-scheme:light dark;background:light-dark(#fff,#16181b);
 color:light-dark(#1c2028,#e4e6ea);--rule:light-dark(#c9ccd3,#43484f);
@@ -60,7 +62,7 @@ th,td{padding:4px 12px;text-align:end;vertical-align:top;overflow-wrap:normal;fo
 thead th{font-weight:600;border-top:1.5px solid var(--rule);border-bottom:1px solid var(--rule);
 vertical-align:bottom}
 tbody th,.words{text-align:start}
-tbody th{overflow-wrap:anywhere;min-width:7em}
+tbody th{overflow-wrap:anywhere;min-width:10em}
 tr.apart>*{border-top:1px solid var(--rule)}
 td small,th small{display:block;color:var(--faint);font-size:12px;line-height:1.3;
 white-space:nowrap}
@@ -200,7 +202,7 @@ def _rows(block: Table) -> Iterator[str]:
                 n = _n_alike(block.rows[place:]) if is_first else 0
                 cells += [f'<th scope="rowgroup" rowspan="{n}">{_inner(cell)}</th>'] if n else []
             elif column < block.n_labels:
-                cells.append(f'<th scope="row">{_inner(cell)}</th>')
+                cells.append(f'<th scope="row">{_breakable(_inner(cell))}</th>')
             else:
                 cells.append(f"<td{_class(block, column)}>{_inner(cell)}</td>")
         apart = ' class="apart"' if is_first and place else ""
@@ -216,6 +218,15 @@ def _n_alike(rows: Sequence[tuple[Cell, ...]]) -> int:
     """Return how many of the rows, from the first on, have its label."""
     unlike = (i for i, row in enumerate(rows) if row[0] != rows[0][0])
     return next(unlike, len(rows))
+
+
+def _breakable(html: str) -> str:
+    """Let a narrow column break option names where a reader would.
+
+    >>> _breakable("retrieve.region_weight")
+    'retrieve.<wbr>region_<wbr>weight'
+    """
+    return SEAM.sub(r"\1<wbr>", html)
 
 
 def _inner(cell: Cell) -> str:
