@@ -132,8 +132,9 @@ def test_runs_in_variables_of_a_notebook(two, tmp_path, monkeypatch):
 def test_an_ablation_on_generated_scenes(told, tmp_path, monkeypatch):
     # the pages of its run are tested where they are made
     monkeypatch.setattr("matir_nb.evaluation.runs.evaluate.write_pages", lambda *_: [])
-    options = "--oracle --n-images 6 --n-queries 3 --grid judge=structured --grid retrieve.image_weight=0"
-    code, out, err = told("ablate", "scenes", *options.split(), "--out", tmp_path)
+    options = "--oracle --n-images 6 --n-queries 3 --grid judge=structured"
+    grid = ("--grid", "retrieve.image_weight=0")
+    code, out, err = told("ablate", "scenes", *options.split(), *grid, "--out", tmp_path)
     assert code == 0, err
     assert "what matters: pairs of arms that differ in nothing else" in out
     assert "judge=structured + retrieve.image_weight=0" in out
@@ -143,5 +144,5 @@ def test_an_ablation_on_generated_scenes(told, tmp_path, monkeypatch):
     assert (tmp_path / "index.matir").is_dir()
     code, out, _ = told("compare", folder)
     assert code == 0
-    html = folder / "compared" / "preset-judge-structured---retrieve.image_weight-0" / "compare.html"
-    assert html.is_file()
+    name = "preset-judge-structured---retrieve.image_weight-0"
+    assert (folder / "compared" / name / "compare.html").is_file()
