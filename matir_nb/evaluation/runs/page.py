@@ -200,7 +200,8 @@ def _rows(block: Table) -> Iterator[str]:
         for column, cell in enumerate(row):
             if column == 0 and block.n_labels > 1:
                 n = _n_alike(block.rows[place:]) if is_first else 0
-                cells += [f'<th scope="rowgroup" rowspan="{n}">{_inner(cell)}</th>'] if n else []
+                label = _breakable(_inner(cell))
+                cells += [f'<th scope="rowgroup" rowspan="{n}">{label}</th>'] if n else []
             elif column < block.n_labels:
                 cells.append(f'<th scope="row">{_breakable(_inner(cell))}</th>')
             else:

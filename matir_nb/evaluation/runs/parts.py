@@ -27,6 +27,7 @@ from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
 from matir_nb.index.calibrations import Calibrations
 from matir_nb.index.disk import make_folder
 from matir_nb.index.manifest import Segment
+from matir_nb.index.segments import IMAGES
 from matir_nb.sealed import read_sealed
 from matir_nb.types import QueryTruth
 from matir_nb.version import __version__
@@ -102,15 +103,16 @@ class Parts:
 def fingerprints(engine: Engine, dataset: Dataset, arms: Sequence[Arm]) -> dict[str, str]:
     """Return arm -> hex digest of all that decides its rows.
 
-    That is the dataset, the index to the byte, models, options, and what is kept of judges'
+    That is the dataset, what the index holds, models, options, and what is kept of judges'
     calibration.
     """
     index = engine.index
+    images = index.facts_table().select("image_id", "copies").rows()
     calibrated = Calibrations(index.path).all()
     shared = {
         "version": [VERSION, __version__],
         "dataset": dataset_digest(dataset),
-        "index": [index.fingerprint, [_stamps(segment) for segment in index.manifest.segments]],
+        "index": [index.fingerprint, images, [_stamps(s) for s in index.manifest.segments]],
         "encoder": engine.encoder.model_id,
         "calibrations": {judge: [of.scale, of.bias] for judge, of in calibrated.items()},
     }
@@ -135,7 +137,9 @@ def _judge(engine: Engine, arm: Arm) -> bool | str | None:
 
 
 def _stamps(segment: Segment) -> list[Any]:
-    return [{name: asdict(of) for name, of in segment.files.items()}, segment.dropped]
+    """Return what tells masks and vectors: not the file times, which an update may note anew."""
+    files = {name: asdict(of) for name, of in segment.files.items() if name != IMAGES}
+    return [files, segment.dropped]
 
 
 def dataset_digest(dataset: Dataset) -> str:

@@ -471,6 +471,23 @@ def test_rows_of_a_judge_with_other_weights_are_not_mixed(gallery, monkeypatch):
     assert found[0] == found[1] != found[2]
 
 
+def test_rows_stay_when_only_the_times_of_files_were_noted_anew(tmp_path):
+    scenes = write_gallery(tmp_path / "images", 3, split="test")
+    ids = tuple(file_name(scene) for scene in scenes)
+    query = QueryTruth("q", "text", "k", frozenset(ids[:1]))
+    dataset = Dataset("d", Source("", "", ""), ids, (query,))
+    opening = Opening(tmp_path / "out", images=tmp_path / "images", is_oracle=True)
+    first = open_for(dataset, opening)
+    for name in ids:  # as an update does that follows the drawing of pictures at once
+        (tmp_path / "images" / name).touch()
+    again = open_for(dataset, opening)
+    assert again.index.manifest.segments != first.index.manifest.segments
+    known = [fingerprints(engine, dataset, [STAGE1]) for engine in (first, again)]
+    assert known[0] == known[1]
+    (tmp_path / "images" / ids[0]).rename(tmp_path / "images" / "renamed.png")
+    assert fingerprints(open_for(dataset, opening), dataset, [STAGE1]) != known[0]
+
+
 def test_rows_of_another_calibration_are_not_mixed(gallery, tmp_path):
     engine, dataset = gallery
     before = fingerprints(engine, dataset, [JUDGED])
