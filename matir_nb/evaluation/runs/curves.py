@@ -12,6 +12,7 @@ import polars as pl
 from matir_nb.evaluation.metrics.abstention import aurc, risk_coverage
 from matir_nb.evaluation.metrics.calibration import expected_calibration_error, reliability
 from matir_nb.evaluation.metrics.hubness import hubness, occurrences
+from matir_nb.evaluation.runs.arrays import HitArrays
 from matir_nb.evaluation.runs.gains import arms_of
 from matir_nb.types import FloatArray
 
@@ -94,13 +95,11 @@ def depths(queries: pl.DataFrame) -> dict[str, Depth]:
 
 
 def _depth(rows: pl.DataFrame) -> Depth:
-    lists = [[hit["is_relevant"] for hit in hits or []] for hits in rows["hits"].to_list()]
-    deepest = max((len(found) for found in lists), default=0)
-    k = np.arange(1, deepest + 1, dtype=np.float64)
-    found = np.array([row + [False] * (deepest - len(row)) for row in lists], np.float64)
-    found = found.reshape(len(lists), deepest).cumsum(axis=1)
-    n_relevant = rows["n_relevant"].to_numpy().astype(np.float64)[:, None]
-    n_gallery = rows["n_gallery"].to_numpy().astype(np.float64)[:, None]
+    hits = HitArrays(rows)
+    lists = hits.ranked[:, : hits.is_ranked.sum(axis=1).max(initial=0)]
+    k = np.arange(1, lists.shape[1] + 1, dtype=np.float64)
+    found = lists.cumsum(axis=1, dtype=np.float64)
+    n_relevant, n_gallery = hits.n_relevant[:, None], hits.n_gallery[:, None]
     chance = np.minimum(k / n_gallery, 1.0)
     return Depth(
         recall=(found / n_relevant).mean(axis=0),

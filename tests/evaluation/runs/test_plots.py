@@ -10,6 +10,7 @@ import pytest
 
 from matir_nb.evaluation.runs.curves import depths, judged, nearest, risks
 from matir_nb.evaluation.runs.inks import ON_PAPER, ON_SLATE, for_file, for_page, variables
+from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
 from matir_nb.evaluation.runs.plots import Point, Series, Stages, draw_bars, draw_stages
 from matir_nb.evaluation.runs.plotted import plots_of
 from tests.evaluation.runs.sample_run import HOSTILE, N_IMAGES, sample_run
@@ -131,6 +132,7 @@ def hits(flags, scores=None, p=None):
     return [
         {
             "image_id": f"{i}",
+            "rank": i + 1,
             "is_relevant": flag,
             "score": float((scores or range(9, 0, -1))[i]),
             "p_relevant": p[i] if p else None,
@@ -140,11 +142,13 @@ def hits(flags, scores=None, p=None):
 
 
 def frame(*rows):
+    about = {"arm": "a", "kind": "k", "n_gallery": 4, "targets": []}
     return pl.DataFrame(
         [
-            {"arm": "a", "query_id": f"{i}", "n_relevant": n, "n_gallery": 4, "hits": found}
+            about | {"query_id": f"{i}", "n_relevant": n, "hits": found}
             for i, (n, found) in enumerate(rows)
-        ]
+        ],
+        schema_overrides={"targets": OBSERVED_SCHEMA["targets"]},
     )
 
 
@@ -158,6 +162,12 @@ def test_depth_is_worked_by_hand():
     np.testing.assert_allclose(found.chance_recall, [0.25, 0.5])
     assert found.chance_precision == pytest.approx((2 / 4 + 1 / 4) / 2)
     assert found.n == 2
+
+
+def test_hits_that_are_kept_for_their_verdict_only_have_no_depth():
+    far = hits([True])[0] | {"rank": 7}
+    found = depths(frame((2, [*hits([True, False]), far]), (1, hits([False, True]))))["a"]
+    np.testing.assert_allclose(found.recall, [0.25, 0.75])
 
 
 def test_risk_is_of_the_first_hit_and_absence_is_always_wrong():
