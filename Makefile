@@ -5,6 +5,9 @@
 # make test-others    the export to supervision, with the real package; with FiftyOne, too, once it is
 #                     installed in build/others
 # make notebooks      run the tutorials and store what they show, as static views
+# make binder-check   what Binder would build and start, and the tutorials in such an environment
+# make wheel-check    the wheel in bare virtual environments
+# make docs           the pages into build/site, strictly, and every example in them
 # make static         the widgets' JavaScript, into matir_nb/static
 #
 # The pinned torch is a CPU build wherever the package index offers one. Where it offers CUDA
@@ -28,7 +31,8 @@ HAS_NODE := command -v $(NPM) >/dev/null && node -e 'process.exit(parseInt(proce
 # The demo needs no widgets: without Node.js it goes on without them (hatch_build.py says so).
 STATIC_FOR_DEMO := $(if $(shell command -v $(NPM)),$(STATIC))
 
-.PHONY: demo test test-slow test-browser test-others static browser notebooks clean
+.PHONY: demo test test-slow test-browser test-others static browser notebooks binder-check \
+  wheel-check docs clean
 .DELETE_ON_ERROR:
 
 demo: $(STATIC_FOR_DEMO) $(STAMPS)/installed
@@ -57,15 +61,24 @@ test-others: $(STATIC_FOR_DEMO)
 static: $(STATIC)
 
 notebooks: $(STATIC) $(STAMPS)/installed-test
-	cd notebooks && MATIR_HOME=quickstart/home OMP_NUM_THREADS=1 ../$(BIN)/jupyter nbconvert --log-level=WARN \
-	  --to notebook --inplace --execute --ExecutePreprocessor.store_widget_state=False *.ipynb
+	$(BIN)/python notebooks/run.py
+
+binder-check: $(STATIC)
+	$(PYTHON) binder/check.py
+
+wheel-check: $(STATIC)
+	$(PYTHON) tests/release/check_wheel.py
+
+docs: $(STATIC) $(STAMPS)/installed-test
+	$(BIN)/mkdocs build --strict --quiet
+	$(PYTEST) tests/docs
 
 browser:
 	@tests/browser/chromium.sh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf js/node_modules matir_nb/static tests/output notebooks/quickstart
+	rm -rf js/node_modules matir_nb/static tests/output notebooks/gallery
 
 $(STAMPS)/venv:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
