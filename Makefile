@@ -63,14 +63,14 @@ static: $(STATIC)
 notebooks: $(STATIC) $(STAMPS)/installed-test
 	$(BIN)/python notebooks/run.py
 
-binder-check: $(STATIC)
+binder-check: browser
 	$(PYTHON) binder/check.py
 
 wheel-check: $(STATIC)
-	$(PYTHON) tests/release/check_wheel.py
+	PIP_FLAGS="$(PIP_FLAGS)" $(PYTHON) tests/release/check_wheel.py
 
 docs: $(STATIC) $(STAMPS)/installed-test
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(PYTEST) tests/docs
 
 browser:

@@ -8,7 +8,7 @@
  * are printed; over budget is an error.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deflateRawSync } from "node:zlib";
@@ -69,17 +69,16 @@ export default module.default;
 `;
 }
 
-/** sha256 over the path and text of every file below `src/`, in path order. */
+/** sha256 over path and text of all that decides what is built, by path (as hatch_build.py). */
 function hashOfSources() {
   const hash = createHash("sha256");
-  const files = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
+  const sources = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
-    .map((path) => relative(join(ROOT, "src"), path).split(sep).join("/"))
-    .sort();
-  for (const file of files) {
+    .map((path) => relative(ROOT, path).split(sep).join("/"));
+  for (const file of ["build.mjs", "package-lock.json", ...sources].sort()) {
     hash.update(`${file}\0`);
-    hash.update(readFileSync(join(ROOT, "src", file)));
+    hash.update(readFileSync(join(ROOT, file)));
     hash.update("\0");
   }
   return hash.digest("hex");
@@ -123,7 +122,9 @@ async function build() {
   }
 }
 
+/** Without the record, `make static` and a package build make the shipped files again. */
 async function watch() {
+  rmSync(join(OUT, "build.json"), { force: true });
   for (const name of Object.keys(BUNDLES)) {
     const context = await esbuild.context({
       ...optionsOf(name),

@@ -12,7 +12,6 @@
 Names are imported when first used, so that importing the package costs nearly nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from matir_nb.version import __version__
@@ -180,11 +179,13 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name on first use."""
+    """Import a public name on first use; a view's says which package it needs."""
+    from matir_nb.doors import above
+
     target = "open_engine" if name == "open" else name
     for module, names in _PLACES.items():
         if name in __all__ and target in names.split():
-            return getattr(import_module(f"matir_nb.{module}"), target)
+            return getattr(above(module), target)
     message = f"module 'matir_nb' has no attribute {name!r}"
     raise AttributeError(message)
 

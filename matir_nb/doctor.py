@@ -3,7 +3,7 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -11,13 +11,27 @@ from pathlib import Path
 
 from matir_nb.config import Preset
 from matir_nb.errors import MatirError
+from matir_nb.extras import EXTRAS, install
 from matir_nb.models.registry import EMBEDDED, TRAINED_JUDGE, embedded_folder
 from matir_nb.presets import PRESETS, models_of
 from matir_nb.printing import printable
 from matir_nb.version import __version__
 
-NEEDED = ("numpy", "polars", "pillow", "pycocotools", "torch", "transformers", "tqdm")
-OPTIONAL = ("faiss-cpu", "faiss-gpu-cu12")
+NEEDED = (
+    "numpy",
+    "polars",
+    "pillow",
+    "pycocotools",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "huggingface_hub",
+    "tqdm",
+)
+"""The packages of the core, as in ``pyproject.toml``."""
+FAISS = ("faiss-cpu", "faiss-gpu-cu12", "faiss-gpu-cu11", "faiss-gpu")
+"""Packages with the module `faiss`: each writes over the files of the others."""
 IMPORT_SECONDS = 120
 TORCHVISION_FIX = (
     "pip uninstall torchvision (matir does not use it), or install the build that matches torch"
@@ -70,7 +84,7 @@ def examine(device: str = "auto") -> Diagnosis:
     Args:
         device: the one that is meant to be used.
     """
-    findings = [*_packages(), _torchvision(), _device(device)]
+    findings = [*_packages(), *_optional(), _torchvision(), _device(device)]
     for preset in _shipped():
         findings += _weights(preset)
     findings += _abilities(findings)
@@ -88,8 +102,32 @@ def _packages() -> Iterator[Finding]:
         found = _version(package)
         advice = "" if found else f"pip install {package}"
         yield Finding(package, found or "missing", bool(found), advice)
-    extra = next((f"{name} {_version(name)}" for name in OPTIONAL if _version(name)), None)
-    yield Finding("faiss", extra or "not installed: search is an exact scan, with the same results")
+
+
+def _optional() -> Iterator[Finding]:
+    """Yield what each extra brings here; none of them is needed."""
+    for name, extra in EXTRAS.items():
+        found = {package: _version(package) for package in extra.packages}
+        missing = ", ".join(package for package, number in found.items() if number is None)
+        value = f"without {missing}: {extra.without}" if missing else _listed(found)
+        yield Finding(
+            name, value, advice=f"if you want {extra.gives}: {install(name)}" * bool(missing)
+        )
+    yield _faiss()
+
+
+def _faiss() -> Finding:
+    found = {name: _version(name) for name in FAISS if _version(name)}
+    if len(found) > 1:
+        value = f"{_listed(found)} write over each other's files: FAISS may fail or crash"
+        advice = f"pip uninstall {' '.join(found)}, then install one of them again"
+        return Finding("faiss", value, is_ok=False, advice=advice)
+    exact = "not installed: search is an exact scan, with the same results"
+    return Finding("faiss", _listed(found) or exact)
+
+
+def _listed(versions: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The one way up: a method of a lower module that leads to a higher one opens it by name.
+"""The one way up: what a lower module leads to is opened by name.
 
 `tests/test_architecture.py` lists who has such doors, and where they may lead.
 """
@@ -6,7 +6,14 @@
 from importlib import import_module
 from typing import Any
 
+from matir_nb.extras import explained
+
 
 def above(module: str) -> Any:
-    """Return the module ``matir_nb.<module>``, which is made of what its caller defines."""
-    return import_module(f"matir_nb.{module}")
+    """Return the module ``matir_nb.<module>``, which is made of what its caller defines.
+
+    Raises:
+        ModelUnavailableError: it needs a package of an extra that is not installed.
+    """
+    with explained():
+        return import_module(f"matir_nb.{module}")

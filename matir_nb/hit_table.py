@@ -1,11 +1,12 @@
 """A hit as a row of a table, and back: `HIT_SCHEMA`. This module knows no file and no index."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import polars as pl
 
+from matir_nb.errors import ConfigError
 from matir_nb.types import BoxXYXY, Hit, MaskRLE
 
 BOX = pl.Array(pl.Float64, 4)
@@ -74,6 +75,33 @@ def hit_of_row(row: Mapping[str, Any]) -> Hit:
         box_xyxy=_box(row["box_xyxy"]),
         mask=None if row["mask_counts"] is None else MaskRLE(size, row["mask_counts"]),
     )
+
+
+def renamed_hit(hit: Hit, image_id: str) -> Hit:
+    """Return the hit under another image id, which is also its file's path below the root."""
+    return hit if image_id == hit.image_id else replace(hit, image_id=image_id, path=image_id)
+
+
+def renamed_ids(image_ids: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return image ids as `names` (old -> new) calls them; ids that it lacks stay.
+
+    >>> renamed_ids(["a.png", "b.png"], {"b.png": "sorted/b.png"})
+    ('a.png', 'sorted/b.png')
+
+    Raises:
+        ConfigError: two of them would have one id.
+    """
+    found: dict[str, str] = {}
+    for image_id in image_ids:
+        name = names.get(image_id, image_id)
+        if name in found:
+            message = (
+                f"{found[name]!r:.80} and {image_id!r:.80} would both be called {name!r:.80}: "
+                "give every image a name of its own"
+            )
+            raise ConfigError(message)
+        found[name] = image_id
+    return tuple(found)
 
 
 def _box(values: list[float] | None) -> BoxXYXY | None:

@@ -4,11 +4,12 @@ Both appear only when it takes longer than a second. The line in a notebook is t
 stays readable in a saved file and needs no widget.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 from typing import TypeAlias
+
+from matir_nb.extras import kernel_shell
 
 Progress: TypeAlias = Callable[[int, int], None]
 DELAY_S = 1.0
@@ -42,10 +43,8 @@ def notebook_progress(label: str, *, units: str = "images") -> Iterator[Progress
 
 def shown_progress(label: str, *, units: str = "images") -> AbstractContextManager[Progress]:
     """Return the one of the two that fits where this process runs."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    shows_lines = getattr(shell, "kernel", None) is not None
-    return (notebook_progress if shows_lines else terminal_progress)(label, units=units)
+    fitting = terminal_progress if kernel_shell() is None else notebook_progress
+    return fitting(label, units=units)
 
 
 class _Line:

@@ -17,7 +17,14 @@ from polars.exceptions import PolarsError
 
 from matir_nb.doors import above
 from matir_nb.errors import ConfigError, IndexMismatchError
-from matir_nb.hit_table import HIT_SCHEMA, STAGES, hit_of_row, row_of
+from matir_nb.hit_table import (
+    HIT_SCHEMA,
+    STAGES,
+    hit_of_row,
+    renamed_hit,
+    renamed_ids,
+    row_of,
+)
 from matir_nb.printing import html_table, html_text
 from matir_nb.sealed import read_sealed, write_sealed
 from matir_nb.types import FloatArray, Histogram, Hit, Provenance, Regions, RGBImage
@@ -125,6 +132,22 @@ class SearchResult:
             message = f"this index has no image {missing!r}: open the index that was searched"
             raise IndexMismatchError(message)
         return replace(self, source=source)
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Return this result under other image ids, e.g. ``last_week.renamed(report.moved)``.
+
+        So a saved result finds images whose files have moved since. Ids that no hit has are
+        passed over; the source is left out, as it may know either name.
+
+        Args:
+            names: image id of before -> the one of now.
+
+        Raises:
+            ConfigError: two hits would have one id.
+        """
+        new_ids = renamed_ids([hit.image_id for hit in self.hits], names)
+        pairs = zip(self.hits, new_ids, strict=True)
+        return replace(self, hits=tuple(renamed_hit(hit, name) for hit, name in pairs), source=None)
 
     def source_for(self, who: str) -> Source:
         """Return the source; `who` says whose need it is: "words need".

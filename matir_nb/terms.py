@@ -1,6 +1,6 @@
 """The summands of a stage-1 score, and how the numbers of a sum are written.
 
-The formula is that of `matir_nb.stages.retrieve.fuse`; hit and weights come from a result
+The formula is that of `matir_nb.index.vectors.fuse`; hit and weights come from a result
 (`Provenance.config`). The final score's summands are `matir_nb.explain.ledger`'s. This module
 knows no index and no model.
 """

@@ -115,8 +115,8 @@ class Regions:
         masks: n masks, all of the image's size.
         boxes_xyxy: (n, 4) float32, tight half-open boxes of the masks.
         areas: (n,) float32, pixels.
-        predicted_ious: (n,) float32, the segmenter's own estimate; 1 for given masks.
-        stability_scores: (n,) float32 in [0, 1]; 1 for given masks.
+        predicted_ious: (n,) float32, the segmenter's own estimate; 1 for given masks that say none.
+        stability_scores: (n,) float32 in [0, 1]; 1 for given masks that say none.
     """
 
     masks: tuple[MaskRLE, ...]
@@ -237,17 +237,19 @@ class Hit:
         best_region_score: its cosine; None without regions.
         runner_up_score: cosine of the second-best region; None where fewer than two are known.
         whole_image_score: cosine with the whole image.
-        null_percentile: percent of neutral phrases that score lower in this image, 0 to 100;
-            None = not known.
+        null_percentile: percent of the neutral phrases that share no word with the query and
+            score lower in this image, 0 to 100; None = not known.
         judge_rank: rank by the judge's logit among the judged; None = not judged.
         p_relevant: the judge's probability; None = not judged.
         logit: the judge's raw log-odds; None = not judged.
         answer: the judge's words; None = not judged.
-        above_cut: whether this query's cut keeps it; None = there is no cut.
+        above_cut: whether this query's cut keeps it; None = there is no cut, or a judge decides
+            and did not see it.
         judged_box_xyxy: the judge's box; None = none given or not judged.
         region_id: the region shown for the hit; None = nothing found.
-        region_score: that region's stage-1 cosine; None = not among the m best.
-        align_iou: box IoU of the judged box with that region; None = no box was aligned.
+        region_score: that region's stage-1 cosine; None = no region, or not among the m best.
+        align_iou: box IoU of the judged box with that region, or with the best one where that
+            is too little for a mask; None = no box was aligned.
         box_xyxy: tight box of the mask; None = no mask.
         mask: the mask; None = no mask.
         copies: image ids of other files with the same bytes.

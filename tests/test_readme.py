@@ -1,58 +1,40 @@
-"""The README's commands and code exist."""
+"""The README's numbers are those of docs/measured.md, which has the commands and the conditions."""
 
-import ast
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-import matir_nb
-from matir_nb.commands.tree import build_parser
-from matir_nb.engine import Engine
-from matir_nb.results import SearchResult
-from matir_nb.widgets.grid import ResultGrid
-
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def section(text, title):
+    return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-COMMANDS = [
-    line
-    for block in blocks("sh")
-    for line in (row.partition("#")[0].strip() for row in block.splitlines())
-    if line
-]
+def numbers(text):
+    return {float(n) for n in re.findall(r"(?<![\w@/-])\d*\.?\d+(?![\w@]*\d|-bit)", text)}
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_can_be_typed(line):
-    program, *argv = shlex.split(line)
-    if program == "make":
-        assert re.search(rf"^{argv[0]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-        return
-    assert program == "matir"
-    args, extra = build_parser().parse_known_args(argv)
-    assert callable(args.run)
-    assert extra == []
+ROWS = [row for row in section(README, "Measured").splitlines() if row.startswith("| ")][1:]
 
 
-def test_every_name_in_the_code_exists():
-    code = "".join(blocks("python"))
-    owners = {"matir": matir_nb, "engine": Engine, "result": SearchResult, "grid": ResultGrid}
-    used = [
-        (node.value.id, node.attr)
-        for node in ast.walk(ast.parse(code))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    ]
-    assert len(used) >= 6
-    for owner, name in used:
-        assert hasattr(owners[owner], name), f"{owner}.{name}"
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip()[:40])
+def test_every_number_is_one_of_the_measured(row):
+    _, what, measured, _, _ = row.split("|")
+    told = numbers(measured)
+    assert told, what
+    assert told <= numbers(MEASURED.replace(",", "")) | {95.0}, what
+
+
+def test_every_command_is_named_where_its_numbers_are():
+    commands = [row.split("|")[3] for row in ROWS]
+    named = {c for text in commands for c in re.findall(r"`([^`]+)`", text)}
+    assert len(named) >= 4
+    assert [c for c in named if c not in MEASURED] == []
 
 
 def test_the_place_of_the_scores_is_marked():
-    assert README.index("<!-- scores:begin -->") < README.index("<!-- scores:end -->")
+    assert MEASURED.index("<!-- scores:begin -->") < MEASURED.index("<!-- scores:end -->")

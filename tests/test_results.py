@@ -233,3 +233,16 @@ def test_an_index_without_the_image_is_no_source():
 def test_a_page_needs_a_name_that_says_so(tmp_path):
     with pytest.raises(ConfigError, match=r"ends in \.html"):
         SearchResult("q", (), a_provenance()).to_html(tmp_path / "page.png")
+
+
+def test_a_result_follows_files_that_move():
+    second = bare_hit(rank=2, image_id="b.png", path="b.png")
+    result = SearchResult("q", (bare_hit(), second), Provenance("f", {}, {}, {}, {}))
+    moved = result.renamed({"b.png": "sorted/b.png", "z.png": "y.png"})
+    assert [(hit.rank, hit.image_id, hit.path) for hit in moved] == [
+        (1, "a.png", "a.png"),
+        (2, "sorted/b.png", "sorted/b.png"),
+    ]
+    assert moved.source is None
+    with pytest.raises(ConfigError, match=r"would both be called 'a.png'"):
+        result.renamed({"b.png": "a.png"})

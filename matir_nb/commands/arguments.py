@@ -35,10 +35,9 @@ def models_are_loaded(parser: Parser) -> None:
     )
 
 
-def _which_index(parser: Parser) -> None:
-    option = parser.add_argument(
-        "-i", "--index", metavar="NAME|PATH", help="the index (default: the current one)"
-    )
+def _which_index(parser: Parser, default: str = "the current one") -> None:
+    about = f"the index (default: {default})"
+    option = parser.add_argument("-i", "--index", metavar="NAME|PATH", help=about)
     completed(option, "index")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where the images are now")
 
@@ -258,7 +257,7 @@ def compare_arguments(parser: Parser) -> None:
     parser.add_argument("--metric", action="append", metavar="NAME", help=about)
     about = "where compare.html and compare.md are written (default: in the run's folder)"
     parser.add_argument("--out", type=Path, metavar="FOLDER", help=about)
-    _which_index(parser)
+    _which_index(parser, "the current one; of runs, the one that B asked")
 
 
 def sensitivity_arguments(parser: Parser) -> None:

@@ -147,7 +147,7 @@ class Comparison:
 
     def _ipython_display_(self) -> None:
         """Show both results side by side, where a kernel runs; else a table of text."""
-        above("widgets.compare").display_comparison(self)
+        above("widgets.display").display_comparison(self)
 
 
 def compare(a: SearchResult, b: SearchResult) -> Comparison:

@@ -2,7 +2,7 @@
 
 The contributions are log-odds and add up to `Hit.final_score`; an entry that contributes 0 only
 informs. Everything is read from the hit and from its result's options (`Provenance.config`), by
-the formulas of `matir_nb.stages.retrieve.fuse` and `matir_nb.stages.align.final_score`. With
+the formulas of `matir_nb.index.vectors.fuse` and `matir_nb.stages.align.final_score`. With
 
     e = scale * stage1_weight      (stage1_weight is 1 where there was no stage 2)
 

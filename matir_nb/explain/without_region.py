@@ -83,7 +83,7 @@ class ImageScan:
         return self.seen.best_first()
 
     def score_without(self, gone: RegionIds) -> float:
-        """Return the stage-1 score without the regions `gone` (`stages.retrieve.fuse`)."""
+        """Return the stage-1 score without the regions `gone` (`index.vectors.fuse`)."""
         return self.seen.take(self._without(gone)).stage1_score
 
     def rank_of(self, score: float) -> int:

@@ -29,9 +29,12 @@ from matir_nb.explain.phrases import (
     without,
     word_spans,
 )
+from matir_nb.printing import html_table
 from matir_nb.results import SearchResult, Source
 from matir_nb.types import FloatArray
 
+MAX_SHOWN = 12
+"""Regions in a matrix's own table; `WordMatrix.to_polars` has all."""
 WORDS_SCHEMA = pl.Schema(
     {
         "image_id": pl.String,
@@ -155,6 +158,25 @@ class WordMatrix:
             }
             frames.append(pl.DataFrame(columns, schema=WORDS_SCHEMA))
         return pl.concat(frames)
+
+    def __repr__(self) -> str:
+        """Return one line: the query, and the size."""
+        size = f"{len(self.words)} words × {len(self.base)} regions of {self.image_id!r}"
+        return f"WordMatrix({self.query!r}, {size})"
+
+    def _repr_html_(self) -> str:
+        """Return two tables of the best regions: what words add, and words alone; escaped."""
+        best = np.argsort(-self.base, kind="stable")[:MAX_SHOWN].tolist()
+        head = ("region", "cosine", *self.words)
+        titles = {"what each word adds": self.by_word, "each word alone": self.word_alone}
+        return "".join(
+            html_table(
+                head,
+                ([r, float(self.base[r]), *scores[:, r].tolist()] for r in best),
+                caption=f"{self.image_id}: {title}",
+            )
+            for title, scores in titles.items()
+        )
 
 
 def words(result: SearchResult, rank: int) -> WordMatrix:

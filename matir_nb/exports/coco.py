@@ -1,20 +1,26 @@
-"""A result as COCO *results*: what pycocotools' `loadRes` reads and `COCOeval` evaluates.
+"""A result as COCO *results*, and its marked hits as a COCO *dataset*.
 
-Format: https://cocodataset.org/#format-results. This module knows no file and no index.
+`to_coco` gives what pycocotools' `loadRes` reads and `COCOeval` evaluates; `coco_marked` what
+labelling tools begin with: people's marks, with the masks as annotations.
+Format: https://cocodataset.org/#format-results and #format-data. This module knows no file and no
+index.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from matir_nb.errors import ConfigError
-from matir_nb.geometry.masks import tight_box_xyxy
+from matir_nb.exports.marks import check_marks
+from matir_nb.geometry.masks import area, tight_box_xyxy
 from matir_nb.results import SearchResult
-from matir_nb.types import Hit
+from matir_nb.types import MARKS, Hit
 
 CATEGORY_ID = 1
+RELEVANT, NOT_RELEVANT = MARKS[:2]
 COCO_NAME = re.compile(r"(?:COCO_\w+_)?([0-9]{1,15})", re.ASCII)
 """What COCO calls its images: 000000000073, COCO_val2014_000000000073."""
 
@@ -64,23 +70,47 @@ def coco_dataset(
     Raises:
         ConfigError: `image_ids` lacks a hit, or gives two hits one number.
     """
+    return _dataset(result, result.hits, _numbers(result, image_ids), category=result.query)
+
+
+def coco_marked(
+    result: SearchResult,
+    marks: Mapping[str, str],
+    *,
+    category: str | None = None,
+    image_ids: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Return a COCO dataset of the marked hits, their masks as annotations to begin labelling with.
+
+    A hit marked "relevant" has its mask as one annotation, with the field "score" beside COCO's; a
+    second thing of the kind in the same picture has none. Where the judge named no place, it is
+    the mask of stage 1's best region; that needs the result's source. A hit marked "not relevant"
+    is an image without annotations: a negative. Hits that are unsure or not marked are left out.
+    Every image says its "mark". `matir index --masks` and pycocotools read it.
+
+    Args:
+        result: whose hits are marked.
+        marks: image id -> mark, e.g. ``grid.marks`` or ``review.marks(result)``.
+        category: what the annotations are of; None = the query.
+        image_ids: as for `to_coco`.
+
+    Raises:
+        ConfigError: a mark is unknown or on no hit; `image_ids` lacks a hit, or gives two hits one
+            number.
+    """
+    check_marks(marks, {hit.image_id for hit in result.hits})
     numbers = _numbers(result, image_ids)
-    images = [
-        {
-            "id": numbers[hit.image_id],
-            "file_name": hit.image_id,
-            "width": hit.width,
-            "height": hit.height,
-        }
-        for hit in result.hits
+    settled = [hit for hit in result.hits if marks.get(hit.image_id) in (RELEVANT, NOT_RELEVANT)]
+    found = [_shown(result, hit) for hit in settled if marks[hit.image_id] == RELEVANT]
+    masked = [hit for hit in found if hit.mask is not None]
+    annotations = [
+        {"id": place, "iscrowd": 0, **_annotation(hit, numbers[hit.image_id])}
+        for place, hit in enumerate(masked, 1)
     ]
-    return {
-        "info": {"description": f"matir_nb search: {result.query}"},
-        "licenses": [],
-        "images": images,
-        "annotations": [],
-        "categories": [{"id": CATEGORY_ID, "name": result.query, "supercategory": "query"}],
-    }
+    dataset = _dataset(result, settled, numbers, category=category or result.query)
+    for image in dataset["images"]:
+        image["mark"] = marks[image["file_name"]]
+    return dataset | {"annotations": annotations}
 
 
 def probability(log_odds: float) -> float:
@@ -123,6 +153,42 @@ def _numbers(result: SearchResult, image_ids: Mapping[str, int] | None) -> dict[
 def _coco_number(image_id: str) -> int | None:
     match = COCO_NAME.fullmatch(PurePosixPath(image_id).stem)
     return None if match is None else int(match[1])
+
+
+def _dataset(
+    result: SearchResult, hits: Sequence[Hit], numbers: Mapping[str, int], *, category: str
+) -> dict[str, Any]:
+    """Return a dataset of `hits` without annotations."""
+    images = [
+        {
+            "id": numbers[hit.image_id],
+            "file_name": hit.image_id,
+            "width": hit.width,
+            "height": hit.height,
+        }
+        for hit in hits
+    ]
+    return {
+        "info": {"description": f"matir_nb search: {result.query}"},
+        "licenses": [],
+        "images": images,
+        "annotations": [],
+        "categories": [{"id": CATEGORY_ID, "name": category, "supercategory": "query"}],
+    }
+
+
+def _shown(result: SearchResult, hit: Hit) -> Hit:
+    """Return the hit with a mask, where it or its image's regions give one."""
+    if hit.mask is not None or hit.best_region_id is None or result.source is None:
+        return hit
+    mask = result.source.regions_of(hit.image_id).masks[hit.best_region_id]
+    return replace(hit, mask=mask, box_xyxy=None)
+
+
+def _annotation(hit: Hit, number: int) -> dict[str, Any]:
+    """Return the mask of a hit as an annotation without an id."""
+    assert hit.mask is not None
+    return _entry(hit, number, with_boxes=True) | {"area": area(hit.mask)}
 
 
 def _entry(hit: Hit, number: int, *, with_boxes: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ over the folder is in `matir_nb.index.update`.
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias, cast
@@ -57,6 +57,8 @@ class BuildReport:
         n_unchanged: images that stayed what they were.
         n_dropped: images that are not in the index any more.
         n_copies: files that are copies of an image in the index, byte for byte.
+        moved: image id of before -> the one of now, of the images that moved. Marks follow with
+            `Review.renamed`, a saved result with `SearchResult.renamed`.
     """
 
     n_images: int
@@ -72,6 +74,7 @@ class BuildReport:
     n_unchanged: int = 0
     n_dropped: int = 0
     n_copies: int = 0
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,7 @@ def run(
             n_unchanged=writer.n_images - len(made) - changes.n_moved,
             n_dropped=len(changes.gone) + len(changes.changed) - n_changed,
             n_copies=sum(len(file.copies) for file in writer.known.values()),
+            moved=changes.moved,
         )
 
 

@@ -121,6 +121,12 @@ class Changes:
     n_unchanged: int
     n_moved: int
 
+    @property
+    def moved(self) -> dict[str, str]:
+        """Image id that a row had -> the one that it gets."""
+        steps = (step for group in self.rewrites for step in group)
+        return {step.old: step.new for step in steps if step.old != step.new}
+
 
 def files_to_hash(
     known: Mapping[str, KnownFile],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 
 from matir_nb.commands.session import Made, Named, Session
+from matir_nb.doors import above
 from matir_nb.home import settings
 from matir_nb.notebook.line import Expression
 from matir_nb.printing import printable
@@ -158,24 +159,25 @@ class Notebook(Session):
 
     def show_hits(self, named: Named, *, rank: int | None) -> "ResultView":
         """Return a new grid; with a rank, its inspector is open there."""
-        from matir_nb.widgets.grid import ResultGrid
-
         traits: dict[str, Any] = {"tile_px": settings.load().tile_px, "marks": named.marks or {}}
         if rank is not None:
             traits |= {"current": named.result.hits[rank - 1].image_id, "panel": "inspector"}
-        return ResultGrid(named.result, **traits)
+        grid: ResultView = above("widgets.grid").ResultGrid(named.result, **traits)
+        return grid
 
     def show_hit(self, named: Named, rank: int) -> "ResultView":
         """Return an inspector, joined with the grid that was named, if any."""
-        from matir_nb.widgets.inspector import Inspector
-
-        return Inspector(named.result, rank, grid=named.view, marks=named.marks or {})
+        inspector: ResultView = above("widgets.inspector").Inspector(
+            named.result, rank, grid=named.view, marks=named.marks or {}
+        )
+        return inspector
 
     def show_flow(self, named: Named) -> "ResultView":
         """Return a stage flow, joined with the grid that was named, if any."""
-        from matir_nb.widgets.flow import StageFlow
-
-        return StageFlow(named.result, named.view, marks=named.marks or {})
+        flow: ResultView = above("widgets.flow").StageFlow(
+            named.result, named.view, marks=named.marks or {}
+        )
+        return flow
 
     def show_made(self, made: Made, text: str) -> Made:
         """Return it: it displays itself."""

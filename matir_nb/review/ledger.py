@@ -218,9 +218,23 @@ class Review:
             history = history.merged(review.history())
         return cls._of(history)
 
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Return the review under other image ids, e.g. ``review.renamed(report.moved)``.
+
+        An index gives an image whose file moved its new name (`BuildReport.moved`); marks and
+        looks follow it so. Ids that the review does not know are passed over.
+
+        Args:
+            names: image id of before -> the one of now.
+
+        Raises:
+            ConfigError: two images of a list would have one id.
+        """
+        return self._of(self.history().renamed(names), self.reviewer)
+
     @classmethod
-    def _of(cls, history: History) -> Self:
-        review = cls()
+    def _of(cls, history: History, reviewer: str | None = None) -> Self:
+        review = cls(reviewer)
         review._history = history
         return review
 

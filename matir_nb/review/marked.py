@@ -5,16 +5,17 @@ derived. This module knows no table and no file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from numbers import Integral
 from typing import Self, TypeAlias
 
 from matir_nb.errors import ConfigError
 from matir_nb.exports.marks import check_marks
+from matir_nb.hit_table import renamed_ids
 from matir_nb.results import SearchResult
 from matir_nb.types import MARKS
-from matir_nb.widgets.table import result_id
+from matir_nb.widgets.table import list_id, result_id
 
 TICK = timedelta(microseconds=1)
 """The least time between two changes of one mark."""
@@ -77,6 +78,19 @@ class Listing:
     def key(self) -> QueryKey:
         """What the list is of."""
         return (self.query, self.index_fingerprint)
+
+    def renamed(self, names: Mapping[str, str]) -> Self:
+        """Return the list with other image ids, old -> new.
+
+        Raises:
+            ConfigError: two of its images would have one id.
+        """
+        if not any(image_id in names for image_id in self.image_ids):
+            return self
+        image_ids = renamed_ids(self.image_ids, names)
+        scored = list(zip(image_ids, self.final_scores, strict=True))
+        name = list_id(self.query, self.index_fingerprint, scored)
+        return replace(self, result_id=name, image_ids=image_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +247,26 @@ class History:
         for key, look in other.looks.items():
             looks[key] = looks[key].joined(look) if key in looks else look
         return History.of(listings, events, looks)
+
+    def renamed(self, names: Mapping[str, str]) -> "History":
+        """Return the history with other image ids; `names` gives old id -> new id.
+
+        Raises:
+            ConfigError: two images of a list would have one id.
+        """
+        lists = {key: listing.renamed(names) for key, listing in self.listings.items()}
+
+        def moved(key: str, image_id: str) -> tuple[str, str]:
+            return (lists[key].result_id, names.get(image_id, image_id))
+
+        events = [
+            Event(one.at, one.who, *moved(one.result_id, one.image_id), one.mark)
+            for one in self.events
+        ]
+        looks = {
+            (who, *moved(key, image_id)): look for (who, key, image_id), look in self.looks.items()
+        }
+        return History.of(lists.values(), events, looks)
 
     def copied(self) -> "History":
         """Return a history of its own with the same content."""

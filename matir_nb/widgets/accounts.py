@@ -63,7 +63,8 @@ def _null_band(result: SearchResult, hit: Hit) -> JSON | None:
     stored = result.provenance.config.get("null_band")
     if hit.null_percentile is None or stored is None:
         return None
-    band = {"n_phrases": stored["n_phrases"], "percentile": hit.null_percentile, "quantiles": []}
+    used = result.provenance.config.get("cut", stored)
+    band = {"n_phrases": used["n_phrases"], "percentile": hit.null_percentile, "quantiles": []}
     if result.source is None:
         return band
     try:

@@ -166,7 +166,8 @@ class ResultView(ViewTraits):
         result = self._shown.result
         if result is None:
             return {}
-        return {"text/html": as_html(result), "text/plain": as_text(result)}
+        html, text = as_html(result, marks=self.marks), as_text(result, marks=self.marks)
+        return {"text/html": html, "text/plain": text}
 
     def _routes(self) -> dict[str, Route]:
         """Return how each kind of request is answered."""

@@ -1,13 +1,11 @@
 """Two results side by side in the browser, linked by their images."""
 
 import json
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from IPython.core.getipython import get_ipython
 from traitlets import Bytes, Unicode
 
 from matir_nb.errors import ConfigError
@@ -176,15 +174,6 @@ class CompareView(ResultView):
     def _answer_judge_more(self, request: JSON, job: Job) -> Answer:
         self._pair.judging = request["result"]  # one at a time: they have a lane of their own
         return super()._answer_judge_more(request, job)
-
-
-def display_comparison(comparison: Comparison) -> None:
-    """Show `comparison` where the code runs: in a notebook as a view, else as text."""
-    shell = get_ipython()
-    if shell is None or getattr(shell, "kernel", None) is None:  # a terminal's IPython has none
-        sys.stdout.write(f"{comparison_text(comparison)}\n")
-        return
-    shell.display_pub.publish(*comparison.view()._repr_mimebundle_())
 
 
 def compared_bytes(comparison: Comparison) -> bytes:

@@ -1,23 +1,24 @@
-"""How a result shows itself in a notebook: a static picture, then the grid.
+"""How results show themselves in a notebook: a static picture, then the view.
 
 The picture and the table in plain text are all that GitHub, nbviewer and a notebook without its
-kernel can show. Outside a kernel the result is a table of text.
+kernel can show. Outside a kernel a result is a table of text. Where the package that makes views
+is not installed, the table stands in the view's place and says what is missing.
 """
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from IPython.core.getipython import get_ipython
-
-from matir_nb.errors import MatirError
+from matir_nb.errors import MatirError, ModelUnavailableError
+from matir_nb.explain.compare import Comparison, comparison_text
 from matir_nb.exports.contact_sheet import preview_jpeg
+from matir_nb.extras import kernel_shell
 from matir_nb.home.settings import Settings, load
-from matir_nb.printing import printable
+from matir_nb.printing import html_text, printable
 from matir_nb.results import SearchResult
 from matir_nb.types import Hit, RGBImage
-from matir_nb.widgets.fallback import as_text
-from matir_nb.widgets.grid import ResultGrid
+from matir_nb.widgets.fallback import as_html, as_text
 
 LOG = logging.getLogger(__name__)
 LOG.addHandler(logging.NullHandler())
@@ -37,15 +38,37 @@ def display_result(result: SearchResult, settings: Settings | None = None) -> No
         settings: None = the user's. `preview` "auto" leaves a picture where the result has a
             source of pictures, "always" a table of text where it has none, "never" nothing.
     """
-    shell = get_ipython()
-    if shell is None or getattr(shell, "kernel", None) is None:  # a terminal's IPython has none
+    shell = kernel_shell()
+    if shell is None:
         sys.stdout.write(f"{as_text(result)}\n")
         return
     chosen = load() if settings is None else settings
-    grid = ResultGrid(result, tile_px=chosen.tile_px)
+    tables = {"text/html": as_html(result), "text/plain": as_text(result)}
+    view = _bundle(lambda: result.grid(tile_px=chosen.tile_px), tables)
     if chosen.preview == "always" or (chosen.preview == "auto" and result.source is not None):
         shell.display_pub.publish(*preview(result))
-    shell.display_pub.publish(*grid._repr_mimebundle_())
+    shell.display_pub.publish(*view)
+
+
+def display_comparison(comparison: Comparison) -> None:
+    """Show `comparison` where the code runs: in a notebook as a view, else as text."""
+    shell, text = kernel_shell(), comparison_text(comparison)
+    if shell is None:
+        sys.stdout.write(f"{text}\n")
+        return
+    tables = {"text/html": comparison._repr_html_(), "text/plain": text}
+    shell.display_pub.publish(*_bundle(comparison.view, tables))
+
+
+def _bundle(view: Callable[[], Any], tables: dict[str, str]) -> tuple[dict[str, Any], ...]:
+    """Return the view with its tables, or these and what the view needs, and metadata."""
+    try:
+        made = view()
+    except ModelUnavailableError as error:
+        notes = {"text/html": f"<p>{html_text(str(error))}</p>", "text/plain": f"\n{error}"}
+        return {kind: text + notes[kind] for kind, text in tables.items()}, {}
+    bundle: tuple[dict[str, Any], ...] = made._repr_mimebundle_()
+    return bundle
 
 
 def preview(result: SearchResult) -> tuple[dict[str, Any], dict[str, Any]]:

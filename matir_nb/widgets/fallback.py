@@ -3,35 +3,44 @@
 GitHub, nbviewer, untrusted notebooks and terminals show these.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 
 from matir_nb.exports.text import to_table
+from matir_nb.printing import html_text
 from matir_nb.results import SearchResult
+from matir_nb.types import MARKS
 
 MAX_ROWS = 24
 
 
-def as_text(result: SearchResult, n_rows: int = MAX_ROWS) -> str:
-    """Return the best `n_rows` hits as a table, and how many are left out."""
+def as_text(
+    result: SearchResult, n_rows: int = MAX_ROWS, *, marks: Mapping[str, str] | None = None
+) -> str:
+    """Return the best `n_rows` hits as a table, with their marks, and how many are left out."""
     more = _left_out(result, n_rows)
-    lines = [repr(result), to_table(_best(result, n_rows)).rstrip(), *result.provenance.notices]
+    table = to_table(_best(result, n_rows), marks=marks).rstrip()
+    lines = [repr(result), table, *result.provenance.notices]
     return "\n".join([*lines, more] if more else lines)
 
 
-def as_html(result: SearchResult, n_rows: int = MAX_ROWS) -> str:
-    """Return the best `n_rows` hits as a plain HTML table, and how many are left out."""
-    more = _left_out(result, n_rows)
-    return _best(result, n_rows)._repr_html_() + (f"<p>{more}</p>" if more else "")
+def as_html(
+    result: SearchResult, n_rows: int = MAX_ROWS, *, marks: Mapping[str, str] | None = None
+) -> str:
+    """Return the best `n_rows` hits as a plain HTML table, how many are left out, and marks."""
+    notes = [note for note in (_left_out(result, n_rows), *_marked(marks or {})) if note]
+    return _best(result, n_rows)._repr_html_() + "".join(f"<p>{note}</p>" for note in notes)
 
 
 def words(text: str) -> dict[str, str]:
     """Return `text`, by MIME type, as it is and as HTML that keeps its columns.
 
     >>> words("a < b")
-    {'text/html': '<pre>a &lt; b</pre>', 'text/plain': 'a < b'}
+    {'text/html': '<pre><code>a &lt; b</code></pre>', 'text/plain': 'a < b'}
     """
-    return {"text/html": f"<pre>{escape(text)}</pre>", "text/plain": text}
+    # JupyterLab gives `pre` alone the font of running text
+    return {"text/html": f"<pre><code>{escape(text)}</code></pre>", "text/plain": text}
 
 
 def _best(result: SearchResult, n_rows: int) -> SearchResult:
@@ -41,3 +50,9 @@ def _best(result: SearchResult, n_rows: int) -> SearchResult:
 def _left_out(result: SearchResult, n_rows: int) -> str:
     n = len(result) - n_rows
     return f"and {n} more: result.to_polars() has them all" if n > 0 else ""
+
+
+def _marked(marks: Mapping[str, str]) -> list[str]:
+    """Return a line of HTML for each kind of mark: which images bear it."""
+    names = {mark: [name for name, its in marks.items() if its == mark] for mark in MARKS}
+    return [f"marked {m}: {html_text(', '.join(found))}" for m, found in names.items() if found]

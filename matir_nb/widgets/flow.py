@@ -2,13 +2,18 @@
 
 from typing import Any
 
+from PIL import Image
 from traitlets import Unicode
 
+from matir_nb.errors import MatirError
 from matir_nb.exports.explain import flow_text
-from matir_nb.results import SearchResult
+from matir_nb.exports.still import THUMB, flowed
+from matir_nb.results import SearchResult, Source
+from matir_nb.types import Hit, RGBImage
 from matir_nb.widgets.base import ResultView
 from matir_nb.widgets.fallback import words
 from matir_nb.widgets.jobs import JSON
+from matir_nb.widgets.stills import show
 
 
 class StageFlow(ResultView):
@@ -31,6 +36,25 @@ class StageFlow(ResultView):
         if grid is not None:
             self._join(grid)
 
+    def _ipython_display_(self) -> None:
+        """Show a still picture of the ranks, and the view, which hides it."""
+        show(self, self._still, alt="the ranks of the hits by stage 1 and in the final order")
+
+    def _still(self) -> Image.Image | None:
+        result = self.result
+        if result is None or result.source is None or not result.hits:
+            return None
+        source = result.source
+        return flowed(result, lambda hit: _small(source, hit))
+
     def _without_kernel(self) -> JSON:
         result = self.result
         return {} if result is None else words(f"{result!r}\n\n{flow_text(result)}")
+
+
+def _small(source: Source, hit: Hit) -> RGBImage | None:
+    """Return a hit's pixels; None = the image cannot be read."""
+    try:
+        return source.load_image(hit.image_id, max_side=2 * THUMB)
+    except MatirError:
+        return None

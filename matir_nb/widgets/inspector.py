@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from PIL import Image
 from traitlets import Unicode
 
 from matir_nb.explain.ledger import hit_of
 from matir_nb.exports.explain import hit_text
+from matir_nb.exports.still import SIDE, inspected
 from matir_nb.results import SearchResult
 from matir_nb.widgets.base import ResultView
 from matir_nb.widgets.fallback import words
 from matir_nb.widgets.jobs import JSON
+from matir_nb.widgets.stills import show
 
 
 class Inspector(ResultView):
@@ -46,6 +49,18 @@ class Inspector(ResultView):
             self._join(grid, self.current)
         if not self.current and result.hits:
             self.current = result.hits[0].image_id
+
+    def _ipython_display_(self) -> None:
+        """Show a still picture of the hit, and the view, which hides it."""
+        show(self, self._still, alt=f"one hit, {self.current}, with its regions and its ledger")
+
+    def _still(self) -> Image.Image | None:
+        result = self.result
+        if result is None or result.source is None or not self.current:
+            return None
+        pixels = result.source.load_image(self.current, max_side=2 * SIDE)
+        regions = result.source.regions_of(self.current)
+        return inspected(result, self._shown.hits[self.current].rank, pixels, regions)
 
     def _without_kernel(self) -> JSON:
         if self.result is None or not self.current:

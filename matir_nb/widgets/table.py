@@ -61,11 +61,13 @@ def table_document(result: SearchResult) -> JSON:
 
 def result_id(result: SearchResult) -> str:
     """Return 12 hex digits that name a result: its query, index, options and ranking."""
-    decisive = [
-        result.query,
-        result.provenance.index_fingerprint,
-        [[hit.image_id, hit.final_score] for hit in result.hits],
-    ]
+    scored = [(hit.image_id, hit.final_score) for hit in result.hits]
+    return list_id(result.query, result.provenance.index_fingerprint, scored)
+
+
+def list_id(query: str, index_fingerprint: str, scored: Sequence[tuple[str, float]]) -> str:
+    """Return `result_id` of a ranked list of (image id, final score)."""
+    decisive = [query, index_fingerprint, [list(one) for one in scored]]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:12]
 
 

@@ -87,4 +87,4 @@ def test_without_faiss_it_says_what_to_install(told, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
     code, _, err = told("accelerate")
     assert code != 0
-    assert "pip install 'matir_nb[faiss-cpu]'" in err
+    assert 'pip install "matir_nb[faiss-cpu]"' in err

@@ -186,3 +186,17 @@ def test_what_is_not_there_is_refused_with_what_is(engine):
         matrix.top_word(99)
     with pytest.raises(QueryError, match="words: use"):
         word_matrix("red " * 40, engine.index.image_ids[0], engine)
+
+
+def test_a_matrix_shows_itself_best_regions_first_and_escaped(engine):
+    image_id = engine.index.image_ids[0]
+    matrix = word_matrix("a <red> circle", image_id, engine)
+    n = len(matrix.base)
+    assert repr(matrix) == f"WordMatrix('a <red> circle', 3 words × {n} regions of {image_id!r})"
+    html = matrix._repr_html_()
+    left_out, alone = html.split("</table>")[:2]
+    best = int(matrix.base.argmax())
+    assert f"<tr><td>{best}</td><td>{matrix.base[best]:.3f}</td>" in left_out
+    row = "".join(f"<td>{score:.3f}</td>" for score in matrix.word_alone[:, best])
+    assert row in alone.split("</tr>")[2 - 1]
+    assert "<red>" not in html

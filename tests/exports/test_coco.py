@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,8 +8,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from matir_nb.errors import ConfigError
-from matir_nb.exports.coco import coco_dataset, to_coco
-from matir_nb.geometry.masks import area, decode, encode
+from matir_nb.exports.coco import coco_dataset, coco_marked, to_coco
+from matir_nb.geometry.masks import area, decode, encode, regions_from_masks
+from matir_nb.models.given_masks import GivenMasks
 from tests.exports.examples import SQUARE, hit, result
 
 RING = np.zeros((40, 80), bool)
@@ -152,3 +154,54 @@ def test_a_search_over_coco_annotations_gives_the_annotations_masks(matir_data):
     again = ground.loadRes(by_json(to_coco(result(one))))
     assert again.getImgIds() == ground.getImgIds()
     assert (again.annToMask(again.loadAnns([1])[0]) == decode(one.mask)).all()
+
+
+def marked(found, *marks, **options):
+    given = {h.image_id: mark for h, mark in zip(found.hits, marks, strict=True) if mark}
+    return coco_marked(found, given, **options)
+
+
+def test_marked_hits_are_a_dataset_with_masks_and_negatives():
+    found = three_hits("a.png", "b.png", "c.png")
+    coco = loaded(marked(found, "relevant", "not relevant", "unsure", category="square"))
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == ["a.png", "b.png"]
+    assert coco.loadCats(coco.getCatIds())[0]["name"] == "square"
+    (annotation,) = coco.loadAnns(coco.getAnnIds())
+    assert (coco.annToMask(annotation) == SQUARE).all()
+    assert annotation["area"] == SQUARE.sum()
+    assert annotation["bbox"] == [20.0, 10.0, 20.0, 20.0]
+    assert (annotation["iscrowd"], round(annotation["score"], 4)) == (0, 0.8808)
+    assert coco.getAnnIds(imgIds=[2]) == []
+
+
+def test_a_relevant_hit_without_any_region_is_an_image_that_says_its_mark():
+    dataset = marked(three_hits("a.png", "b.png", "c.png"), None, "relevant", "relevant")
+    assert [(one["id"], one["mark"]) for one in dataset["images"]] == [
+        (2, "relevant"),
+        (3, "relevant"),
+    ]
+    assert [(one["id"], one["image_id"]) for one in dataset["annotations"]] == [(1, 3)]
+    assert dataset["categories"][0]["name"] == "a blue square"
+
+
+def test_where_the_judge_named_no_place_stage_1s_best_region_is_annotated():
+    found = three_hits("a.png", "b.png", "c.png")
+    second = replace(found.hits[1], best_region_id=1)
+    regions = regions_from_masks([encode(SQUARE), encode(RING)])
+    source = SimpleNamespace(regions_of=lambda image_id: {"b.png": regions}[image_id])
+    found = replace(found, hits=(found.hits[0], second, found.hits[2]), source=source)
+    (annotation,) = marked(found, None, "relevant", None)["annotations"]
+    assert annotation["bbox"] == [30.0, 5.0, 40.0, 30.0]
+    assert annotation["area"] == RING.sum()
+
+
+def test_marked_hits_are_masks_that_can_be_given(tmp_path):
+    file = tmp_path / "marked.json"
+    file.write_text(json.dumps(marked(three_hits("a.png", "b.png", "c.png"), "relevant", "", "")))
+    (mask,) = GivenMasks.from_file(file).regions_for("a.png", 40, 80).masks
+    assert (decode(mask) == SQUARE).all()
+
+
+def test_marks_on_other_images_are_refused():
+    with pytest.raises(ConfigError, match="is no hit of this result"):
+        coco_marked(three_hits("a.png", "b.png", "c.png"), {"d.png": "relevant"})

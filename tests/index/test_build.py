@@ -960,7 +960,8 @@ def test_the_users_columns_follow_a_file_that_moves(gallery, tmp_path):
     stars = pl.DataFrame({"image_id": ids, "stars": range(len(ids))})
     add_columns(path, stars, ids)
     (work / ids[0]).rename(work / "best.png")
-    assert build(work, path, **models(gallery[1])).n_moved == 1
+    report = build(work, path, **models(gallery[1]))
+    assert (report.n_moved, report.moved) == (1, {ids[0]: "best.png"})
     table = Index.open(path).facts_table()
     found = dict(table.select("image_id", "stars").iter_rows())
     assert found["best.png"] == 0

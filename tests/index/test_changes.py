@@ -95,13 +95,14 @@ def test_a_touched_file_gets_its_new_time_and_nothing_else():
     later = DAY + timedelta(hours=1)
     found = changes_of({"a": known("A")}, {"a": seen(modified=later)}, {"a": "A"})
     assert found.rewrites == ((Rewrite("a", "a", known("A", modified=later)),),)
-    assert (found.fresh, found.n_unchanged, found.n_moved) == ((), 1, 0)
+    assert (found.fresh, found.n_unchanged, found.n_moved, found.moved) == ((), 1, 0, {})
 
 
 def test_a_moved_file_is_its_row_under_another_name():
     found = changes_of({"a": known("A")}, {"b": seen()}, {"b": "A"})
     assert found.rewrites == ((Rewrite("a", "b", known("A")),),)
     assert (found.gone, found.fresh, found.n_unchanged, found.n_moved) == (frozenset(), (), 0, 1)
+    assert found.moved == {"a": "b"}
 
 
 def test_copies_are_one_row_under_the_first_name():

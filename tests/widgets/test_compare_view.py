@@ -9,7 +9,7 @@ from stand_in import FakeSource, Page, make_result, names
 from matir_nb.errors import ConfigError
 from matir_nb.explain.compare import comparison_text
 from matir_nb.review.ledger import Review
-from matir_nb.widgets import compare as module
+from matir_nb.widgets import display
 from matir_nb.widgets.compare import CompareView
 from matir_nb.widgets.grid import ResultGrid
 from matir_nb.widgets.inspector import Inspector
@@ -190,7 +190,7 @@ def test_in_a_kernel_the_view_is_displayed(results, monkeypatch):
         class display_pub:  # noqa: N801 - IPython's name
             publish = staticmethod(lambda data, _metadata: shown.append(data))
 
-    monkeypatch.setattr(module, "get_ipython", Shell)
+    monkeypatch.setattr(display, "kernel_shell", Shell)
     results[0].compare(results[1])._ipython_display_()
     (data,) = shown
     assert "application/vnd.jupyter.widget-view+json" in data

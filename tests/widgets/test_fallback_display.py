@@ -39,7 +39,7 @@ class Shell:
 @pytest.fixture
 def outputs(monkeypatch):
     shell = Shell()
-    monkeypatch.setattr(display, "get_ipython", lambda: shell)
+    monkeypatch.setattr(display, "kernel_shell", lambda: shell)
     return shell.display_pub.published
 
 
@@ -143,7 +143,6 @@ def test_in_a_terminals_ipython_it_is_a_table(capsys, monkeypatch, tmp_path):
     shell = InteractiveShell.instance()
     try:
         result = make_result(3, source=SOURCE)
-        monkeypatch.setattr(display, "get_ipython", lambda: shell)
         shell.display_formatter.format(result)
         assert as_text(result) in capsys.readouterr().out
     finally:
@@ -184,6 +183,18 @@ def test_a_long_table_is_cut_and_says_so():
         assert "and 25 more: result.to_polars() has them all" in text
         assert result.hits[4].image_id in text
         assert result.hits[5].image_id not in text
+
+
+def test_marks_are_told():
+    result = make_result(3)
+    first, second, third = (hit.image_id for hit in result)
+    marks = {first: "relevant", third: "relevant", second: "not relevant"}
+    html, text = as_html(result, marks=marks), as_text(result, marks=marks)
+    assert f"<p>marked relevant: {first}, {third}</p><p>marked not relevant: {second}</p>" in html
+    assert text.count("relevant") == 3
+    assert "marked" not in as_html(result)
+    hostile = as_html(result, marks={"<img src=x>": "unsure"})
+    assert "<img" not in hostile
 
 
 def test_hostile_text_stays_text():

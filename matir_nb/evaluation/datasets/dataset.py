@@ -30,7 +30,7 @@ class Source:
     licence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Dataset:
     """Queries with known truth over a gallery of images.
 
@@ -76,6 +76,11 @@ class Dataset:
                     f"{min(unknown)!r}, which is none of those judged for it: judge it, too"
                 )
                 raise AnnotationError(message)
+
+    def __repr__(self) -> str:
+        """Return one line: name, how many queries and images."""
+        n_queries, n_images = len(self.queries), len(self.image_ids)
+        return f"Dataset({self.name!r}, {n_queries} queries, {n_images} images)"
 
     def placed(self, there: Collection[str]) -> "Dataset":
         """Return the dataset with the names that its images have in an index or a folder.

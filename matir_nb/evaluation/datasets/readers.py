@@ -32,14 +32,14 @@ class Reader:
     needs_annotations: bool = True
 
 
-def read_dataset(name: str, annotations: Path | str | None, **options: str) -> Dataset:
+def read_dataset(name: str, annotations: Path | str | None, **options: str | int) -> Dataset:
     """Return a dataset, read from files that are on this machine; nothing is downloaded.
 
     Args:
         name: one of `READERS`.
         annotations: the dataset's annotation file or folder, as its reader says; for "scenes" the
             folder that gets the pictures.
-        **options: of the reader.
+        **options: of the reader, such as ``split="val2017"``.
 
     Raises:
         ConfigError: the name, an option or its value is unknown, or no path is given.

@@ -4,16 +4,16 @@ AP is averaged over IoU .50:.05:.95 and over the queries that have a true box; A
 of one IoU. `matir_nb.evaluation.metrics.coco_boxes` says how a query's AP is computed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from matir_nb.errors import ConfigError, require_known
+from matir_nb.errors import ConfigError
 from matir_nb.evaluation.datasets.dataset import Dataset
-from matir_nb.evaluation.metrics.coco_boxes import ALL, AREAS, FoundBox, TrueBox, precision_tables
+from matir_nb.evaluation.metrics.coco_boxes import ALL, FoundBox, TrueBox, precision_tables
 from matir_nb.evaluation.metrics.sizes import SIZES
 from matir_nb.types import BoxXYXY, QueryTruth
 
@@ -25,43 +25,11 @@ WORDS: Mapping[str, range] = {
 }
 """Groups of D3's analysis by length of the sentence."""
 OVERALL = "overall"
+GROUP_OF_SIZE = "size: {}"
+"""Group of the report that holds a metric of targets of one size."""
 
 AP_SCHEMA = pl.Schema({"group": pl.String, "metric": pl.String, "value": pl.Float64, "n": pl.Int64})
-"""A metric of a group of queries; `n`: queries that have a true box."""
-
-
-def coco_average_precision(
-    truths: Sequence[TrueBox], found: Sequence[FoundBox], *, sizes: Sequence[str] = SIZES
-) -> dict[str, float | None]:
-    """Return "AP", "AP50", "AP75" and one "AP small" per size, each in [0, 1].
-
-    Equal scores of one query are ordered by image id. A box of a query without any true box does
-    not count: there is no AP of it.
-
-    Args:
-        truths: all true boxes.
-        found: all boxes that were given, in any order.
-        sizes: of `AREAS`; fewer are faster.
-
-    Returns:
-        The metrics; None where no true box is of that size.
-
-    Raises:
-        ConfigError: a size is unknown.
-        AnnotationError: a box ends before it begins, or has a number that is not finite.
-
-    >>> truth = TrueBox("cat", "a.jpg", (0.0, 0.0, 10.0, 10.0))
-    >>> found = FoundBox("cat", "a.jpg", (0.0, 0.0, 10.0, 8.0), 0.9)
-    >>> coco_average_precision([truth], [found], sizes=())  # IoU 0.8: right at 7 of 10 thresholds
-    {'AP': 0.7, 'AP50': 0.9999999999999999, 'AP75': 0.9999999999999999}
-    """
-    require_known("size", sizes, AREAS)
-    tables = precision_tables(truths, found, areas=(*ALL, *sizes))
-    by_size = {
-        f"AP {size}": _mean([table[:, column] for table in tables.values()])
-        for column, size in enumerate(sizes, start=1)
-    }
-    return _named([table[:, 0] for table in tables.values()]) | by_size
+"""A metric of a group; `n`: queries that have a true box (of that size)."""
 
 
 def d3_average_precision(observed: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
@@ -78,8 +46,9 @@ def d3_average_precision(observed: pl.DataFrame, dataset: Dataset) -> pl.DataFra
         dataset: whose sentences were asked.
 
     Returns:
-        `AP_SCHEMA`: AP, AP50 and AP75 of each group: "overall", kinds, `WORDS`; a group without
-        a sentence that has a true box is left out.
+        `AP_SCHEMA`: AP, AP50 and AP75 of each group: "overall", kinds, `WORDS`; AP of each COCO
+        size ("size: small", ...), by the area of the true boxes. A group without a true box is
+        left out.
 
     Raises:
         ConfigError: there are several arms.
@@ -99,13 +68,21 @@ def d3_average_precision(observed: pl.DataFrame, dataset: Dataset) -> pl.DataFra
         if _counts(image_id, judged[name])
     ]
     found = [box for box in found_boxes(observed) if _counts(box.image_id, judged[box.query_id])]
-    tables = precision_tables(truths, found)
+    tables = precision_tables(truths, found, areas=(*ALL, *SIZES))
     rows = [
         {"group": group, "metric": metric, "value": value, "n": len(members)}
         for group, members in _groups(queries.values(), tables).items()
         for metric, value in _named([tables[name][:, 0] for name in members]).items()
     ]
-    return pl.DataFrame(rows, schema=AP_SCHEMA)
+    return pl.DataFrame([*rows, *_by_size(list(tables.values()))], schema=AP_SCHEMA)
+
+
+def _by_size(tables: Sequence[NDArray[np.float64]]) -> Iterator[dict[str, Any]]:
+    for column, size in enumerate(SIZES, start=1):
+        known = [t[:, column] for t in tables if not np.isnan(t[:, column]).any()]
+        if known:
+            group = GROUP_OF_SIZE.format(size)
+            yield {"group": group, "metric": "AP", "value": _mean(known), "n": len(known)}
 
 
 def found_boxes(observed: pl.DataFrame) -> list[FoundBox]:

@@ -57,6 +57,14 @@ class HitArrays:
         return self.flat[name].null_count() < len(self.flat)
 
     @cached_property
+    def images(self) -> NDArray[np.int64]:
+        """(q, n) number of each hit's image, from 0 in the order of names; -1 behind the last."""
+        numbers = self.flat["image_id"].rank("dense").cast(pl.Int64).to_numpy()
+        found = np.full(self._shape, -1, np.int64)
+        found[self._rows, self._columns] = numbers - 1
+        return found
+
+    @cached_property
     def is_ranked(self) -> NDArray[np.bool_]:
         """(q, n) whether the hit is in the list; not one that is kept for its verdict only."""
         places = np.arange(1, self._shape[1] + 1)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from matir_nb.errors import ConfigError
 from matir_nb.evaluation.runs.inks import FAINT, GRID, INK, SERIES
+from matir_nb.extras import install
 from matir_nb.printing import printable, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NO_PLOTS = "plots need matplotlib: pip install 'matir_nb[eval]'"
+NO_PLOTS = f"plots need matplotlib: {install('eval')}"
 MARKERS = "osD^vPX*"
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), "-", "--", ":", "-.")
 HATCHES = ("", "////", "----", "xxxx", "\\\\\\\\", "++++", "||||", "//--")

@@ -194,6 +194,8 @@ def _by_kind(run: Run, metrics: Sequence[str], plots: Mapping[str, Plot] | None)
         "instance has that size, the share within the first images. Pairs are counted, not "
         "queries, so one with more relevant images than ten keeps it below 1."
     )
+    if (run.report["group"].str.starts_with("size: ") & (run.report["metric"] == "AP")).any():
+        caption += " AP: COCO's, of the true boxes of that area; its n counts queries."
     yield from _known(sizes_table(run.report, caption=caption))
     yield from _plots(plots, "sizes")
 

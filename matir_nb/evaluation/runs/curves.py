@@ -1,9 +1,8 @@
-"""The numbers behind a report's curves, made of the hits that a run recorded.
+"""The curves of an arm, and what each comes to as one number, from the hits that a run recorded.
 
-This module draws nothing.
+The report's numbers and its plots are both made of these. This module draws nothing.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +10,13 @@ import polars as pl
 
 from matir_nb.evaluation.metrics.abstention import aurc, risk_coverage
 from matir_nb.evaluation.metrics.calibration import expected_calibration_error, reliability
-from matir_nb.evaluation.metrics.hubness import hubness, occurrences
+from matir_nb.evaluation.metrics.hubness import hubness, never_found, occurrences
 from matir_nb.evaluation.runs.arrays import HitArrays
-from matir_nb.evaluation.runs.gains import arms_of
 from matir_nb.types import FloatArray
 
 N_BINS = 15
 N_NEAREST = 10
-MIN_EXPECTED = 1.0
-"""A histogram of N_10 tells something where an image is expected in so many lists."""
+"""Length of the lists in which hubs are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,95 +77,74 @@ class Occurrences:
     Attributes:
         counts: (n_gallery,) N_10.
         skew: of the counts; None where all are equal.
+        unfound: share of the gallery that is in no list.
         n_queries: lists that were counted.
     """
 
     counts: FloatArray
     skew: float | None
+    unfound: float
     n_queries: int
 
 
-def depths(queries: pl.DataFrame) -> dict[str, Depth]:
-    """Return arm -> precision and recall down to the depth that the run recorded."""
-    asked = queries.filter(pl.col("n_relevant") > 0)
-    return {arm: _depth(asked.filter(pl.col("arm") == arm)) for arm in arms_of(asked)}
-
-
-def _depth(rows: pl.DataFrame) -> Depth:
-    hits = HitArrays(rows)
-    lists = hits.ranked[:, : hits.is_ranked.sum(axis=1).max(initial=0)]
+def depth_of(hits: HitArrays) -> Depth | None:
+    """Return precision and recall down to the depth that the run recorded; None of no hits."""
+    asked = hits.n_relevant > 0
+    lists = hits.ranked[asked][:, : hits.is_ranked[asked].sum(axis=1).max(initial=0)]
+    if not lists.size:
+        return None
     k = np.arange(1, lists.shape[1] + 1, dtype=np.float64)
     found = lists.cumsum(axis=1, dtype=np.float64)
-    n_relevant, n_gallery = hits.n_relevant[:, None], hits.n_gallery[:, None]
-    chance = np.minimum(k / n_gallery, 1.0)
+    n_relevant, n_gallery = hits.n_relevant[asked, None], hits.n_gallery[asked, None]
     return Depth(
         recall=(found / n_relevant).mean(axis=0),
         precision=(found / k).mean(axis=0),
-        chance_recall=chance.mean(axis=0),
+        chance_recall=np.minimum(k / n_gallery, 1.0).mean(axis=0),
         chance_precision=float((n_relevant / n_gallery).mean()),
-        n=len(lists),
+        n=int(asked.sum()),
     )
 
 
-def judged(queries: pl.DataFrame) -> dict[str, Judged]:
-    """Return arm -> its judge's reliability; arms without probabilities are out."""
-    found = {}
-    for arm, hits in _hits(queries):
-        known = hits.filter(pl.col("p_relevant").is_not_null())
-        if not known.is_empty():
-            p, right = known["p_relevant"].to_numpy(), known["is_relevant"].to_numpy()
-            error = expected_calibration_error(p, right, n_bins=N_BINS)
-            found[arm] = Judged(reliability(p, right, N_BINS), error or 0.0, len(known))
-    return found
+def judged_of(hits: HitArrays) -> Judged | None:
+    """Return the judge's reliability over all that it saw; None where it saw nothing."""
+    p, right = hits.p_relevant[hits.is_judged], hits.is_relevant[hits.is_judged]
+    error = expected_calibration_error(p, right, n_bins=N_BINS)
+    return None if error is None else Judged(reliability(p, right, N_BINS), error, p.size)
 
 
-def risks(queries: pl.DataFrame) -> dict[str, Risk]:
-    """Return arm -> its risk-coverage curve: confidence is the final score of the first hit."""
-    found = {}
-    for arm in arms_of(queries):
-        first = pl.col("hits").list.first()
-        rows = queries.filter(pl.col("arm") == arm).select(
-            score=first.struct.field("score").fill_null(-np.inf),
-            right=first.struct.field("is_relevant").fill_null(value=False),
-        )
-        scores, right = rows["score"].to_numpy(), rows["right"].to_numpy()
-        area, curve = aurc(scores, right), risk_coverage(scores, right)
-        if area is not None:
-            coverage, risk = curve["coverage"].to_numpy(), curve["risk"].to_numpy()
-            found[arm] = Risk(coverage, risk, area, len(rows))
-    return found
+def risk_of(hits: HitArrays) -> Risk | None:
+    """Return the risk-coverage curve: confidence is the final score of the first hit.
 
-
-def nearest(queries: pl.DataFrame) -> dict[str, Occurrences]:
-    """Return arm -> N_10 of every image, where that tells something.
-
-    It does where all queries search one gallery and ten hits of each are less than the gallery,
-    but more than `MIN_EXPECTED` for an image.
+    A query is answered rightly where that hit is relevant. None where nothing is answered.
     """
-    galleries = queries["n_gallery"].unique()
-    if len(galleries) != 1:
-        return {}
-    n_gallery = int(galleries[0])
-    found = {}
-    for arm in arms_of(queries):
-        lists = queries.filter(pl.col("arm") == arm)["hits"].to_list()
-        top = [[hit["image_id"] for hit in (hits or [])[:N_NEAREST]] for hits in lists]
-        expected = sum(map(len, top)) / n_gallery
-        is_one_gallery = len({name for names in top for name in names}) <= n_gallery
-        if is_one_gallery and n_gallery > 2 * N_NEAREST and expected >= MIN_EXPECTED:
-            found[arm] = _occurrences(top, n_gallery)
-    return found
+    scores, right = best_scores(hits), hits.ranked[:, :1].any(axis=1)
+    area, curve = aurc(scores, right), risk_coverage(scores, right)
+    if area is None:
+        return None
+    return Risk(curve["coverage"].to_numpy(), curve["risk"].to_numpy(), area, right.size)
 
 
-def _occurrences(top: list[list[str]], n_gallery: int) -> Occurrences:
-    rows = {name: row for row, name in enumerate(sorted({name for t in top for name in t}))}
-    placed = [[rows[name] for name in images] for images in top]
-    counts = occurrences(placed, n_gallery)
-    return Occurrences(np.asarray(counts, np.float64), hubness(counts), len(top))
+def best_scores(hits: HitArrays) -> FloatArray:
+    """Return (q,) the final score of each query's first hit; -inf = nothing was found."""
+    first = hits.padded("score")[:, :1]
+    scores: FloatArray = np.where(np.isnan(first), -np.inf, first).max(axis=1, initial=-np.inf)
+    return scores
 
 
-def _hits(queries: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Yield each arm with all its hits, a row each."""
-    for arm in arms_of(queries):
-        rows = queries.filter(pl.col("arm") == arm).select("hits").explode("hits").drop_nulls()
-        yield arm, rows.unnest("hits")
+def nearest_of(hits: HitArrays, n_images: int) -> Occurrences | None:
+    """Return N_10 of every image of a gallery.
+
+    Args:
+        hits: of all queries.
+        n_images: of the dataset, which each query must have searched as a whole.
+
+    Returns:
+        None where a query searched a part: how often an image is judged is not how often it is
+        found; or where ten hits are not recorded.
+    """
+    if (hits.n_gallery < n_images).any() or not hits.is_whole(N_NEAREST):
+        return None
+    top = hits.images[:, :N_NEAREST]
+    counts = occurrences([row[row >= 0] for row in top], n_images)
+    unfound = never_found(counts) or 0.0
+    return Occurrences(np.asarray(counts, np.float64), hubness(counts), unfound, len(top))

@@ -91,7 +91,7 @@ class Run:
     def _repr_html_(self) -> str:
         """Return the same table for a notebook."""
         lines = "\n".join(html_text(line) for line in str(self).split("\n"))
-        return f"<pre>{lines}</pre>"
+        return f'<pre style="white-space: pre; overflow-x: auto">{lines}</pre>'
 
     def save(self) -> None:
         """Write the three files, and take the parts away.

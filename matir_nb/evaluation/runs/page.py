@@ -99,7 +99,7 @@ def write_pages(
     """
     metrics = headline_of(run)
     has_library = find_spec("matplotlib") is not None
-    plots = plots_of(run.queries, run.report, metrics) if has_library else None
+    plots = _plots_of(run, metrics) if has_library else None
     metric = ranking_metric(run.queries, metrics)
     sheets: Mapping[str, Sequence[Picture]] = {}
     if engine is not None and metric is not None:
@@ -128,6 +128,13 @@ def _write(path: Path, data: bytes) -> Path:
     with whole_file(path, overwrite=True) as file:
         file.write_bytes(data)
     return path
+
+
+def _plots_of(run: Run, metrics: Sequence[str]) -> Mapping[str, Plot]:
+    about = run.provenance["dataset"]
+    return plots_of(
+        run.queries, run.report, metrics, n_images=about["n_images"], depth=about["depth"]
+    )
 
 
 def html_of(page: Page) -> str:

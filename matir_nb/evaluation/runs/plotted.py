@@ -4,12 +4,21 @@ A plot is left out where the run has nothing for it. This module draws nothing i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import polars as pl
 
+from matir_nb.evaluation.runs.arrays import HitArrays
 from matir_nb.evaluation.runs.blocks import Plot
-from matir_nb.evaluation.runs.curves import N_BINS, depths, judged, nearest, risks
+from matir_nb.evaluation.runs.curves import (
+    N_BINS,
+    N_NEAREST,
+    Occurrences,
+    depth_of,
+    judged_of,
+    nearest_of,
+    risk_of,
+)
 from matir_nb.evaluation.runs.gains import arms_of, base_of, gain_of, numbers_of
 from matir_nb.evaluation.runs.plots import (
     Point,
@@ -27,12 +36,22 @@ from matir_nb.evaluation.runs.tables import SIZE, size_name
 PLOT_NAMES = ("stages", "sizes", "depth", "reliability", "risk", "hubness")
 """Names of all plots that a report may have."""
 MAX_METRICS = 8
+MIN_EXPECTED = 1.0
+"""A histogram of N_10 tells something where an image is expected in so many lists."""
+ArmHits: TypeAlias = Mapping[str, HitArrays]
+"""Arm -> its hits."""
+Curve = TypeVar("Curve")
 INTERVALS = "Bars are 95 % bootstrap intervals over queries."
 UNRESOLVED = " A gain whose interval crosses zero is not resolved by these queries."
 
 
 def plots_of(
-    queries: pl.DataFrame, report: pl.DataFrame, metrics: Sequence[str]
+    queries: pl.DataFrame,
+    report: pl.DataFrame,
+    metrics: Sequence[str],
+    *,
+    n_images: int,
+    depth: int | None = None,
 ) -> dict[str, Plot]:
     """Return the plots of a run by name, in the order of reading.
 
@@ -40,17 +59,20 @@ def plots_of(
         queries: the per-query frame.
         report: the numbers.
         metrics: the headline.
+        n_images: of the run's dataset.
+        depth: hits that were recorded for each query; None = all.
 
     Raises:
         ConfigError: matplotlib is not installed.
     """
+    arms = {a: HitArrays(queries.filter(pl.col("arm") == a), depth) for a in arms_of(queries)}
     makers: Sequence[Callable[[], Plot | None]] = (
         lambda: stages_plot(queries, report, metrics),
         lambda: sizes_plot(report, arms_of(queries)),
-        lambda: depth_plot(queries),
-        lambda: reliability_plot(queries),
-        lambda: risk_plot(queries),
-        lambda: occurrences_plot(queries),
+        lambda: depth_plot(arms),
+        lambda: reliability_plot(arms),
+        lambda: risk_plot(arms),
+        lambda: occurrences_plot(arms, n_images),
     )
     plots = [plot for plot in (make() for make in makers) if plot is not None]
     return {plot.name: plot for plot in plots}
@@ -131,9 +153,9 @@ def sizes_plot(report: pl.DataFrame, arms: Sequence[str]) -> Plot | None:
     return Plot("sizes", f"Recall by size of the target. {said}", caption, svg)
 
 
-def depth_plot(queries: pl.DataFrame) -> Plot | None:
+def depth_plot(arms: ArmHits) -> Plot | None:
     """Return precision and recall at every depth."""
-    found = {arm: depth for arm, depth in depths(queries).items() if len(depth.recall)}
+    found = _known(arms, depth_of)
     if not found:
         return None
     n = max(depth.n for depth in found.values())
@@ -147,13 +169,13 @@ def depth_plot(queries: pl.DataFrame) -> Plot | None:
         f"{arm}: recall {depth.recall[0]:.2f} at 1, {depth.recall[-1]:.2f} at {len(depth.recall)}"
         for arm, depth in found.items()
     )
-    svg = draw_depth(found, _places(queries))
+    svg = draw_depth(found, _places(arms))
     return Plot("depth", f"Recall and precision by depth. {said}", caption, svg)
 
 
-def reliability_plot(queries: pl.DataFrame) -> Plot | None:
+def reliability_plot(arms: ArmHits) -> Plot | None:
     """Return how the judges' probabilities compare with the truth."""
-    found = judged(queries)
+    found = _known(arms, judged_of)
     if not found:
         return None
     counts = ", ".join(f"{arm} {of_arm.n}" for arm, of_arm in found.items())
@@ -164,13 +186,13 @@ def reliability_plot(queries: pl.DataFrame) -> Plot | None:
         "larger mark stands for more hits, and the lower panel counts them (logarithmic)."
     )
     said = "; ".join(f"{arm}: ECE {of_arm.ece:.3f}" for arm, of_arm in found.items())
-    svg = draw_reliability(found, _places(queries))
+    svg = draw_reliability(found, _places(arms))
     return Plot("reliability", f"Reliability of probabilities. {said}", caption, svg)
 
 
-def risk_plot(queries: pl.DataFrame) -> Plot | None:
+def risk_plot(arms: ArmHits) -> Plot | None:
     """Return what is gained by not answering the queries that score lowest."""
-    found = risks(queries)
+    found = _known(arms, risk_of)
     if not found:
         return None
     n = max(curve.n for curve in found.values())
@@ -181,26 +203,40 @@ def risk_plot(queries: pl.DataFrame) -> Plot | None:
         "is the area below; lower is better."
     )
     said = "; ".join(f"{arm}: AURC {curve.aurc:.3f}" for arm, curve in found.items())
-    svg = draw_risk(found, _places(queries))
+    svg = draw_risk(found, _places(arms))
     return Plot("risk", f"Risk by coverage. {said}", caption, svg)
 
 
-def occurrences_plot(queries: pl.DataFrame) -> Plot | None:
+def occurrences_plot(arms: ArmHits, n_images: int) -> Plot | None:
     """Return how often each image is among the first ten, where that tells something."""
-    found = nearest(queries)
+    found = _known(arms, lambda hits: nearest_of(hits, n_images))
+    found = {arm: near for arm, near in found.items() if _tells_something(near)}
     if not found:
         return None
     any_of = next(iter(found.values()))
-    mean = 10 * any_of.n_queries / len(any_of.counts)
+    mean = any_of.counts.mean()
+    unfound = ", ".join(f"{arm} {near.unfound:.0%}" for arm, near in found.items())
     caption = (
-        f"Hubness: how many of the {any_of.n_queries} lists of ten each of the "
-        f"{len(any_of.counts)} images is in (N_10; the mean is {mean:.1f}). A long tail to the "
-        "right (large skew) means that few images answer many queries, whatever is asked."
+        f"Hubness: how many of the {any_of.n_queries} lists of ten each of the {n_images} images "
+        f"is in (N_10; the mean is {mean:.1f}). A long tail to the right (large skew) means that "
+        f"few images answer many queries, whatever is asked. Images in no list: {unfound}."
     )
-    said = "; ".join(f"{arm}: at most {of_arm.counts.max():.0f}" for arm, of_arm in found.items())
-    svg = draw_occurrences(found, _places(queries))
+    said = "; ".join(f"{arm}: at most {near.counts.max():.0f}" for arm, near in found.items())
+    svg = draw_occurrences(found, _places(arms))
     return Plot("hubness", f"Histogram of N_10. {said}", caption, svg)
 
 
-def _places(queries: pl.DataFrame) -> dict[str, int]:
-    return {arm: place for place, arm in enumerate(arms_of(queries))}
+def _tells_something(near: Occurrences) -> bool:
+    """Return whether ten hits are much less than the gallery, and images expected in some list."""
+    n_images = len(near.counts)
+    return n_images > 2 * N_NEAREST and near.counts.sum() >= MIN_EXPECTED * n_images
+
+
+def _known(arms: ArmHits, curve_of: Callable[[HitArrays], Curve | None]) -> dict[str, Curve]:
+    """Return arm -> its curve; arms without one are out."""
+    curves = {arm: curve_of(hits) for arm, hits in arms.items()}
+    return {arm: curve for arm, curve in curves.items() if curve is not None}
+
+
+def _places(arms: ArmHits) -> dict[str, int]:
+    return {arm: place for place, arm in enumerate(arms)}

@@ -57,7 +57,11 @@ def provenance_of(  # noqa: PLR0913 - one argument per fact
         "models": models,
         "preset": asdict(engine.preset),
         "seed": seed,
-        "notices": [*_notices(engine, models, gallery), *_limits(gallery, unread)],
+        "notices": [
+            *_notices(engine, models, gallery),
+            *_idle(engine, arms),
+            *_limits(gallery, unread),
+        ],
         "versions": installed_versions(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
@@ -95,7 +99,8 @@ def _index(engine: Engine, gallery: Gallery) -> dict[str, Any]:
 
 def _arm(engine: Engine, arm: Arm) -> dict[str, Any]:
     options = arm.preset_of(engine.preset).judging
-    n_judged = 0 if arm.judge is False else (arm.n_judged or options.n_judged)
+    n_judged = options.n_judged if arm.n_judged is None else arm.n_judged
+    n_judged = 0 if arm.judge is False else n_judged
     return {"judge": arm.judge, "options": dict(arm.options), "n_judged": n_judged}
 
 
@@ -108,6 +113,13 @@ def _models(engine: Engine, arms: Sequence[Arm], unavailable: Mapping[str, str])
             judges[arm.name] = arm.engine_of(engine).judge_for(choice).model_id
     segmenter = str(engine.index.manifest.made_by["segmenter"])
     return {"segmenter": segmenter, "encoder": engine.encoder.model_id, "judges": judges}
+
+
+def _idle(engine: Engine, arms: Sequence[Arm]) -> list[str]:
+    """Return what says that a judge was not asked."""
+    judging = [arm for arm in arms if arm.judge is not False and (arm.judge or engine.judge)]
+    why = "judges no candidate (n_judged = 0), so it answers as stage 1 does"
+    return [f"{arm.name} {why}" for arm in judging if not _arm(engine, arm)["n_judged"]]
 
 
 def _limits(gallery: Gallery, unread: Mapping[str, Sequence[str]]) -> list[str]:

@@ -9,18 +9,23 @@ import polars as pl
 
 from matir_nb.evaluation.bootstrap import bootstrap_intervals
 from matir_nb.evaluation.datasets.dataset import Dataset
-from matir_nb.evaluation.metrics.abstention import aurc
-from matir_nb.evaluation.metrics.calibration import expected_calibration_error
-from matir_nb.evaluation.metrics.detection import d3_average_precision
+from matir_nb.evaluation.metrics.abstention import answer_auc
+from matir_nb.evaluation.metrics.detection import GROUP_OF_SIZE, d3_average_precision
 from matir_nb.evaluation.metrics.grounding import overall_iou
-from matir_nb.evaluation.metrics.hubness import hubness, occurrences
 from matir_nb.evaluation.metrics.pixel import released_pixel_map
 from matir_nb.evaluation.metrics.sizes import recall_by_size
 from matir_nb.evaluation.runs.arrays import HitArrays, K
+from matir_nb.evaluation.runs.curves import (
+    N_BINS,
+    N_NEAREST,
+    best_scores,
+    judged_of,
+    nearest_of,
+    risk_of,
+)
 
 TOP = 10
-"""Depth of recall by size, and of the lists in which hubs are counted."""
-GROUP_OF_SIZE = "size: {}"
+"""Depth of recall by size."""
 RELEASED = "pixel mAP/released"
 """Queries have it, too; the number of an arm is not their mean."""
 
@@ -48,8 +53,8 @@ _WHOLE = (
     ),
     WholeMeasure(
         "ECE",
-        "expected calibration error of the judge's p over all judged hits that are recorded, 15 "
-        "bins of equal width (Guo et al., 2017)",
+        "expected calibration error of the judge's p over all judged hits that are recorded, "
+        f"{N_BINS} bins of equal width (Guo et al., 2017)",
         higher_is_better=False,
     ),
     WholeMeasure(
@@ -59,9 +64,14 @@ _WHOLE = (
         higher_is_better=False,
     ),
     WholeMeasure(
+        "AUROC",
+        "how well the score of the best hit tells queries with something to find from those with "
+        "nothing: area under the ROC curve, 0.5 by chance (Mann & Whitney, 1947)",
+    ),
+    WholeMeasure(
         "hubness",
-        f"skewness of how often each image is in a top {TOP} (Radovanović et al., 2010); left out "
-        "where queries search parts of the gallery",
+        f"skewness of how often each image is in a top {N_NEAREST} (Radovanović et al., 2010); "
+        "left out where queries search parts of the gallery",
         higher_is_better=False,
     ),
     *(
@@ -92,10 +102,14 @@ def whole_arm(of_arm: pl.DataFrame, dataset: Dataset, *, seed: int) -> Iterator[
     if hits.has("mask_iou"):
         value = released_pixel_map(hits.ranked, hits.mask_ious)
         yield from _number(RELEASED, value, int((hits.n_relevant > 0).sum()))
-    yield from _number("ECE", _calibration(hits), int(hits.is_judged.sum()))
-    yield from _number("AURC", _abstention(hits), len(of_arm))
+    if judged := judged_of(hits):
+        yield from _number("ECE", judged.ece, judged.n)
+    if risk := risk_of(hits):
+        yield from _number("AURC", risk.aurc, risk.n)
+    yield from _number("AUROC", _presence(hits), len(of_arm))
+    if near := nearest_of(hits, len(dataset.image_ids)):
+        yield from _number("hubness", near.skew, near.n_queries)
     if hits.is_whole(TOP):
-        yield from _number("hubness", _hubs(of_arm, dataset), len(of_arm))
         yield from _by_size(of_arm, seed)
     if "AP" in dataset.headline:
         yield from d3_average_precision(of_arm, dataset).drop("arm", strict=False).to_dicts()
@@ -124,26 +138,9 @@ def _overall_iou(hits: HitArrays, seed: int) -> Iterator[dict[str, Any]]:
     yield {"metric": "oIoU", "value": value, "low": float(low), "high": float(high), "n": n}
 
 
-def _calibration(hits: HitArrays) -> float | None:
-    seen = hits.is_judged
-    return expected_calibration_error(hits.p_relevant[seen], hits.is_relevant[seen])
-
-
-def _abstention(hits: HitArrays) -> float | None:
-    scores = hits.padded("score")[:, :1]
-    best = np.where(np.isnan(scores), -np.inf, scores).max(axis=1, initial=-np.inf)
-    return aurc(best, hits.ranked[:, :1].any(axis=1))
-
-
-def _hubs(of_arm: pl.DataFrame, dataset: Dataset) -> float | None:
-    rows = {name: row for row, name in enumerate(dataset.image_ids)}
-    if (of_arm["n_gallery"] < len(rows)).any():
-        return None  # how often an image is judged is not how often it is found
-    tops = [
-        [rows[hit["image_id"]] for hit in hits[:TOP] if hit["image_id"] in rows]
-        for hits in of_arm["hits"].list.head(TOP)
-    ]
-    return hubness(occurrences(tops, len(rows)))
+def _presence(hits: HitArrays) -> float | None:
+    best, is_present = best_scores(hits), hits.n_relevant > 0
+    return answer_auc(best[is_present], best[~is_present])
 
 
 def _by_size(of_arm: pl.DataFrame, seed: int) -> Iterator[dict[str, Any]]:

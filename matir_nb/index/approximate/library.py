@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from matir_nb.errors import IndexCorruptError, ModelUnavailableError
+from matir_nb.extras import install
 from matir_nb.index.approximate.about import AGAIN
 from matir_nb.index.approximate.plan import LINKS, Plan
 from matir_nb.index.disk import FileWriter
@@ -21,7 +22,7 @@ from matir_nb.types import FloatArray
 EF_CONSTRUCTION = 100
 QUERY_BITS = 4
 """RaBitQ rounds each query to so many bits; more were measured to change nothing."""
-INSTALL = "pip install 'matir_nb[faiss-cpu]' (or [faiss-gpu])"
+INSTALL = f"{install('faiss-cpu')} (or [faiss-gpu], never both)"
 
 
 def require() -> None:

@@ -2,6 +2,7 @@ import pytest
 from PIL import Image
 
 from matir_nb.errors import ConfigError
+from matir_nb.evaluation.datasets.readers import read_dataset
 from matir_nb.evaluation.datasets.scenes import scenes_dataset
 from matir_nb.scenes.meaning import KINDS
 
@@ -27,6 +28,16 @@ def test_queries_are_of_every_kind_and_masks_fit_the_pictures(made):
         for name, masks in query.masks.items():
             with Image.open(folder / name) as picture:
                 assert all(mask.size == picture.size[::-1] for mask in masks)
+
+
+def test_its_name_is_one_line(made):
+    assert repr(made[1]) == "Dataset('scenes', 10 queries, 12 images)"
+
+
+def test_numbers_may_be_given_as_numbers(made):
+    folder, dataset = made
+    read = read_dataset("scenes", folder, n_images=12, n_queries=10, seed=3)
+    assert _texts(read) == _texts(dataset)
 
 
 def test_seeds_decide_everything(made, tmp_path):

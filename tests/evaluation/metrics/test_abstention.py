@@ -2,18 +2,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 
 from matir_nb.errors import ConfigError, ShapeError
 from matir_nb.evaluation.metrics.abstention import (
-    ANSWER_SCHEMA,
     RISK_SCHEMA,
     answer_auc,
-    answer_curve,
     aurc,
-    false_positive_rate,
     risk_coverage,
-    selective_accuracy,
 )
 
 INF = float("inf")
@@ -58,8 +54,6 @@ def test_ties_are_one_group():
 def test_nothing_has_no_curve():
     assert risk_coverage([], []).schema == RISK_SCHEMA
     assert aurc([], []) is None
-    assert selective_accuracy([], [], 0.5) is None
-    assert false_positive_rate([], 0.5) is None
     assert answer_auc([], [0.5]) is None
     assert answer_auc([0.5], []) is None
 
@@ -85,57 +79,12 @@ def test_aurc_against_the_definition_and_the_order_of_input_does_not_matter(answ
     assert table["risk"][-1] == pytest.approx(right.count(False) / len(right))
 
 
-def test_selective_accuracy_by_hand():
-    scores, right = [0.9, 0.8, 0.8, 0.1], [True, False, True, False]
-    assert selective_accuracy(scores, right, 0.25) == 1.0
-    # half would cut the tied pair: it is taken whole
-    assert selective_accuracy(scores, right, 0.5) == pytest.approx(2 / 3)
-    assert selective_accuracy(scores, right, 1.0) == 0.5
-    assert selective_accuracy([0.9, -INF], [True, True], 0.5) == 1.0
-    assert selective_accuracy([0.9, -INF], [True, True], 0.6) is None
-    # 0.07 * 100 is 7.000000000000001
-    many = [True] * 7 + [False] * 93
-    assert selective_accuracy(np.arange(100, 0, -1), many, 0.07) == 1.0
-    for coverage in (0.0, 1.1, float("nan")):
-        with pytest.raises(ConfigError, match="coverage"):
-            selective_accuracy(scores, right, coverage)
-
-
-def test_false_positives_by_hand():
-    assert false_positive_rate([0.2, 0.5, 0.9, -INF], 0.5) == 0.5
-    assert false_positive_rate([0.2], 0.5) == 0.0
-
-
-def test_answer_curve_by_hand():
-    table = answer_curve([0.9, 0.4], [0.4, 0.1])
-    assert table.schema == ANSWER_SCHEMA
-    assert table.rows() == [(INF, 0, 0), (0.9, 0.5, 0), (0.4, 1, 0.5), (0.1, 1, 1)]
-
-
-def test_a_curve_of_one_kind_of_query_has_one_side():
-    assert answer_curve([0.9], []).rows() == [(INF, 0, None), (0.9, 1, None)]
-    assert answer_curve([], [0.9]).rows() == [(INF, None, 0), (0.9, None, 1)]
-    assert answer_curve([], []).rows() == [(INF, None, None)]
-
-
-def test_wrong_answers_can_be_kept_off_the_curve():
-    table = answer_curve([0.9, -INF], [0.1])
-    assert table.rows() == [(INF, 0, 0), (0.9, 0.5, 0), (0.1, 0.5, 1)]
-
-
 @settings(max_examples=40)
 @given(present=SCORES, absent=SCORES)
-def test_answer_curve_against_sklearn(present, absent):
+def test_answer_auc_against_sklearn(present, absent):
     is_present = [1] * len(present) + [0] * len(absent)
-    false, true, thresholds = roc_curve(is_present, present + absent, drop_intermediate=False)
-    table = answer_curve(present, absent)
-    assert table["answered"].to_list() == pytest.approx(true, abs=1e-9)
-    assert table["false_positives"].to_list() == pytest.approx(false, abs=1e-9)
-    assert table["threshold"].to_list() == thresholds.tolist()
     expected = roc_auc_score(is_present, present + absent)
     assert answer_auc(present, absent) == pytest.approx(expected, abs=1e-9)
-    rate = false_positive_rate(absent, thresholds[1])
-    assert rate == pytest.approx(table["false_positives"][1])
 
 
 def test_answer_auc_by_hand():

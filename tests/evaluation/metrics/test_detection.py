@@ -13,13 +13,13 @@ from pycocotools.cocoeval import COCOeval
 
 from matir_nb.errors import AnnotationError, ConfigError
 from matir_nb.evaluation.datasets.dataset import Dataset, Source
-from matir_nb.evaluation.metrics.coco_boxes import FoundBox, TrueBox, precision_tables
+from matir_nb.evaluation.metrics.coco_boxes import ALL, FoundBox, TrueBox, precision_tables
 from matir_nb.evaluation.metrics.detection import (
     AP_SCHEMA,
-    coco_average_precision,
     d3_average_precision,
     found_boxes,
 )
+from matir_nb.evaluation.metrics.sizes import SIZES
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
 from matir_nb.geometry.boxes import xywh_to_xyxy
 from matir_nb.types import QueryTruth
@@ -51,6 +51,17 @@ def true(image_id, box, query_id="q", **options):
 
 def shown(image_id, box, score, query_id="q"):
     return FoundBox(query_id, image_id, box, score)
+
+
+def coco_average_precision(truths, found):
+    """Return the six means of the tables of all queries, as COCOeval sums up; None = no truth."""
+    tables = precision_tables(truths, found, areas=(*ALL, *SIZES)).values()
+    parts = [(slice(None), 0), (0, 0), (5, 0), *((slice(None), n) for n in (1, 2, 3))]
+    means = []
+    for rows, area in parts:
+        known = [table[rows, area] for table in tables if not np.isnan(table[0, area])]
+        means.append(float(np.mean(known)) if known else None)
+    return dict(zip(NAMES, means, strict=True))
 
 
 SQUARE = (0.0, 0.0, 10.0, 10.0)
@@ -93,8 +104,7 @@ def test_an_image_of_another_query_does_not_matter():
 
 def test_nothing_to_find_is_none_and_nothing_found_is_zero():
     assert coco_average_precision([], [shown("a", SQUARE, 0.9)]) == dict.fromkeys(NAMES)
-    assert coco_average_precision([], [], sizes=()) == dict.fromkeys(NAMES[:3])
-    assert coco_average_precision([true("a", SQUARE)], [], sizes=())["AP"] == 0.0
+    assert coco_average_precision([true("a", SQUARE)], [])["AP"] == 0.0
 
 
 def test_a_crowd_is_neither_right_nor_wrong():
@@ -140,11 +150,6 @@ def test_a_box_that_is_none_is_refused(box):
 def test_a_box_without_area_finds_nothing():
     got = coco_average_precision([true("a", SQUARE)], [shown("a", (3.0, 3.0, 3.0, 3.0), 0.9)])
     assert got["AP"] == 0.0
-
-
-def test_an_unknown_size_is_refused():
-    with pytest.raises(ConfigError, match="size"):
-        coco_average_precision([], [], sizes=("tiny",))
 
 
 CORNERS = st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(1, 5), st.integers(1, 5))
@@ -274,6 +279,18 @@ def test_d3_within_groups_is_what_its_own_evaluation_gives(d3, d3_observed, d3_f
     assert 0.05 < expected["AP"] < 0.95
 
 
+def test_d3_by_size_is_what_cocoeval_gives_for_the_areas_of_the_boxes(d3, d3_observed, d3_files):
+    table = d3_average_precision(d3_observed, d3)
+    truth = counted_from_one(d3_files["full"])
+    of_boxes = [row | {"area": row["bbox"][2] * row["bbox"][3]} for row in truth["annotations"]]
+    results = d3_results(d3_observed, d3, d3_files, separated=True)
+    expected = cocoeval(truth | {"annotations": of_boxes}, results)
+    for size in SIZES:
+        found = value(table, f"size: {size}")
+        assert found == pytest.approx(expected[f"AP {size}"], abs=1e-9)
+        assert 0 < found < 1
+
+
 def test_d3_over_all_groups_sees_the_wrong_boxes_of_other_groups(d3, d3_observed, d3_files):
     everywhere = tuple(
         QueryTruth(q.query_id, q.text, q.kind, q.relevant, boxes_xyxy=q.boxes_xyxy)
@@ -290,6 +307,7 @@ def test_d3_over_all_groups_sees_the_wrong_boxes_of_other_groups(d3, d3_observed
 def test_d3_by_length_of_the_sentence(d3, d3_observed):
     table = d3_average_precision(d3_observed, d3)
     n = {row["group"]: row["n"] for row in table.filter(pl.col("metric") == "AP").to_dicts()}
+    n = {group: count for group, count in n.items() if not group.startswith("size: ")}
     # "a knife" ... 10 of 2 or 3 words, 5 of 7 or 8, "a person in a picture without any knife" 8
     kinds, lengths = {"presence": 15, "absence": 5}, {"1–3 words": 10, "7–9 words": 10}
     assert n == {"overall": 20} | kinds | lengths

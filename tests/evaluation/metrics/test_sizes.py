@@ -2,15 +2,7 @@ import polars as pl
 import pytest
 
 from matir_nb.errors import ConfigError
-from matir_nb.evaluation.metrics.sizes import (
-    SHARES,
-    SIZE_SCHEMA,
-    SIZES,
-    recall_by_share,
-    recall_by_size,
-    share_of,
-    size_of,
-)
+from matir_nb.evaluation.metrics.sizes import SIZE_SCHEMA, SIZES, recall_by_size
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
 
 
@@ -39,15 +31,6 @@ OBSERVED = frame(
 )
 
 
-def test_sizes_by_hand():
-    assert [size_of(a) for a in (0, 1023.9, 1024, 9215, 9216, 1e9)] == [
-        *("small", "small", "medium"),
-        *("medium", "large", "large"),
-    ]
-    shares = [share_of(f) for f in (0, 0.00099, 0.001, 0.01, 0.1, 1)]
-    assert shares == [SHARES[0], SHARES[0], *SHARES[1:], SHARES[3]]
-
-
 def test_recall_by_size_by_hand():
     table = recall_by_size(OBSERVED, 10)
     assert table.schema == SIZE_SCHEMA
@@ -65,16 +48,6 @@ def test_a_hit_below_k_is_not_found():
     assert recall_by_size(OBSERVED, 2)["n_found"].to_list() == [1, 0, 1, 0]
     with pytest.raises(ConfigError, match="k = 0"):
         recall_by_size(OBSERVED, 0)
-
-
-def test_recall_by_share_by_hand():
-    table = recall_by_share(OBSERVED.filter(pl.col("arm") == "b"), 10)
-    assert table.select("size", "n", "n_found").rows() == [
-        (SHARES[0], 1, 1),
-        (SHARES[1], 1, 0),
-        (SHARES[2], 1, 0),
-        (SHARES[3], 1, 1),
-    ]
 
 
 def test_an_image_found_by_another_query_does_not_count():

@@ -112,6 +112,8 @@ def sample_run(folder, *, second="structured", boosts=(1.0, 2.4)):
             },
             "protocol": dict(dataset.protocol),
             "headline": list(dataset.headline),
+            "depth": dataset.depth,
+            "n_images": len(dataset.image_ids),
             "digest": "d" * 64,
         },
         "arms": {

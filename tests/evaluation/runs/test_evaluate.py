@@ -117,6 +117,18 @@ def test_an_oracle_is_right_everywhere_and_a_shuffled_truth_is_not(gallery, tmp_
     assert value(wrong, "mAP@50@50") < value(wrong, "mAP@50")
 
 
+def test_a_judge_that_is_shown_nothing_is_told_of(gallery, tmp_path):
+    engine, dataset = gallery
+    idle = Arm("idle", n_judged=0)
+    run = evaluate(engine, dataset, arms=[STAGE1, idle, JUDGED], out=tmp_path / "run", n_queries=4)
+    told = [notice for notice in run.provenance["notices"] if "judges no candidate" in notice]
+    assert told == ["idle judges no candidate (n_judged = 0), so it answers as stage 1 does"]
+    assert run.provenance["arms"]["idle"]["n_judged"] == 0
+    assert told[0] in str(run)
+    first = run.queries.filter(pl.col("arm") == "stage1")["mAP@50"]
+    assert run.queries.filter(pl.col("arm") == "idle")["mAP@50"].to_list() == first.to_list()
+
+
 def corner_of(size):
     """Return a mask of one pixel."""
     pixels = np.zeros(size, bool)

@@ -8,11 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from matir_nb.evaluation.runs.curves import depths, judged, nearest, risks
+from matir_nb.evaluation.runs.arrays import HitArrays
+from matir_nb.evaluation.runs.curves import depth_of, judged_of, nearest_of, risk_of
 from matir_nb.evaluation.runs.inks import ON_PAPER, ON_SLATE, for_file, for_page, variables
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA
 from matir_nb.evaluation.runs.plots import Point, Series, Stages, draw_bars, draw_stages
-from matir_nb.evaluation.runs.plotted import plots_of
+from matir_nb.evaluation.runs.plotted import occurrences_plot, plots_of
 from tests.evaluation.runs.sample_run import HOSTILE, N_IMAGES, sample_run
 
 METRICS = ("R@1", "mAP@50", "mIoU")
@@ -35,7 +36,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plots(run):
-    return plots_of(run.queries, run.report, METRICS)
+    return plots_of(run.queries, run.report, METRICS, n_images=N_IMAGES)
 
 
 def parsed(svg):
@@ -148,15 +149,14 @@ def frame(*rows):
             about | {"query_id": f"{i}", "n_relevant": n, "hits": found}
             for i, (n, found) in enumerate(rows)
         ],
-        schema_overrides={"targets": OBSERVED_SCHEMA["targets"]},
+        schema_overrides={name: OBSERVED_SCHEMA[name] for name in ("hits", "targets")},
     )
 
 
 def test_depth_is_worked_by_hand():
     # recall at 1, 2: (1/2 + 0) / 2, (1/2 + 1) / 2; precision: (1 + 0) / 2, (1/2 + 1/2) / 2
-    found = depths(frame((2, hits([True, False])), (1, hits([False, True])), (0, hits([False]))))[
-        "a"
-    ]
+    rows = frame((2, hits([True, False])), (1, hits([False, True])), (0, hits([False])))
+    found = depth_of(HitArrays(rows))
     np.testing.assert_allclose(found.recall, [0.25, 0.75])
     np.testing.assert_allclose(found.precision, [0.5, 0.5])
     np.testing.assert_allclose(found.chance_recall, [0.25, 0.5])
@@ -166,52 +166,79 @@ def test_depth_is_worked_by_hand():
 
 def test_hits_that_are_kept_for_their_verdict_only_have_no_depth():
     far = hits([True])[0] | {"rank": 7}
-    found = depths(frame((2, [*hits([True, False]), far]), (1, hits([False, True]))))["a"]
-    np.testing.assert_allclose(found.recall, [0.25, 0.75])
+    rows = frame((2, [*hits([True, False]), far]), (1, hits([False, True])))
+    np.testing.assert_allclose(depth_of(HitArrays(rows)).recall, [0.25, 0.75])
+    longer = frame((2, hits([True, False, True])), (1, hits([False, True])))
+    np.testing.assert_allclose(depth_of(HitArrays(longer, 2)).recall, [0.25, 0.75])
+
+
+@pytest.mark.parametrize("rows", [frame((0, hits([False]))), frame((1, []))])
+def test_nothing_to_find_and_nothing_found_have_no_depth(rows):
+    assert depth_of(HitArrays(rows)) is None
 
 
 def test_risk_is_of_the_first_hit_and_absence_is_always_wrong():
     # by score: right, wrong (absence), right -> risk 0, 1/2, 1/3
-    found = risks(
-        frame(
-            (1, hits([True], scores=[3])),
-            (0, hits([False], scores=[2])),
-            (1, hits([True], scores=[1])),
-        )
-    )["a"]
+    rows = frame(
+        (1, hits([True], scores=[3])),
+        (0, hits([False], scores=[2])),
+        (1, hits([True], scores=[1])),
+    )
+    found = risk_of(HitArrays(rows))
     np.testing.assert_allclose(found.coverage, [1 / 3, 2 / 3, 1])
     np.testing.assert_allclose(found.risk, [0, 1 / 2, 1 / 3])
     assert found.aurc == pytest.approx((0 + 1 / 2 + 1 / 3) / 3)
     assert found.n == 3
+    assert risk_of(HitArrays(frame((1, [])))) is None
 
 
 def test_reliability_counts_the_hits_that_a_judge_saw():
-    found = judged(frame((1, hits([True, False], p=[0.9, 0.3])), (1, hits([True]))))["a"]
+    rows = frame((1, hits([True, False], p=[0.9, 0.3])), (1, hits([True])))
+    found = judged_of(HitArrays(rows))
     assert found.n == 2
     assert found.ece == pytest.approx((0.1 + 0.3) / 2)
-    assert judged(frame((1, hits([True])))) == {}
+    assert judged_of(HitArrays(frame((1, hits([True]))))) is None
 
 
-def test_the_curves_agree_with_the_report(run):
+def test_occurrences_are_worked_by_hand():
+    # image 0 is in both lists, image 1 in one, images 2 and 3 in none
+    rows = frame((1, hits([True, False])), (1, hits([True])))
+    found = nearest_of(HitArrays(rows), 4)
+    assert found.counts.tolist() == [2, 1, 0, 0]
+    assert found.unfound == 0.5
+    assert found.n_queries == 2
+
+
+def test_occurrences_are_of_whole_galleries_and_whole_lists():
+    rows = frame((1, hits([True, False])), (1, hits([True])))
+    assert nearest_of(HitArrays(rows), 5) is None  # four images were searched
+    part = rows.with_columns(n_gallery=pl.Series([4, 3], dtype=pl.Int64))
+    assert nearest_of(HitArrays(part), 4) is None
+    assert nearest_of(HitArrays(rows, 2), 4) is None  # four could be recorded, two were
+
+
+def test_the_plots_are_of_the_numbers_in_the_report(run, plots):
     def of_report(metric):
         rows = run.report.filter((pl.col("metric") == metric) & (pl.col("group") == "overall"))
         return dict(rows.select("arm", "value").iter_rows())
 
-    assert {a: r.aurc for a, r in risks(run.queries).items()} == pytest.approx(of_report("AURC"))
-    assert {a: j.ece for a, j in judged(run.queries).items()} == pytest.approx(of_report("ECE"))
-    hubs = {arm: found.skew for arm, found in nearest(run.queries).items()}
-    assert hubs == pytest.approx(of_report("hubness"))
-    recall = {arm: depth.recall[9] for arm, depth in depths(run.queries).items()}
-    assert recall == pytest.approx(of_report("recall@10"))
+    for name, metric in (("reliability", "ECE"), ("risk", "AURC")):
+        for arm, value in of_report(metric).items():
+            assert f"{arm}: {metric} {value:.3f}" in plots[name].alt
+    for arm, value in of_report("recall@10").items():
+        depth = depth_of(HitArrays(run.queries.filter(pl.col("arm") == arm)))
+        assert depth.recall[9] == pytest.approx(value)
+
+
+def test_the_caption_says_how_many_images_are_never_found(run, plots):
+    of_stage1 = HitArrays(run.queries.filter(pl.col("arm") == "stage1"))
+    near = nearest_of(of_stage1, N_IMAGES)
+    assert near.counts.sum() == 10 * near.n_queries
+    assert f"Images in no list: stage1 {(near.counts == 0).mean():.0%}" in plots["hubness"].caption
 
 
 def test_occurrences_are_left_out_where_they_tell_nothing(run):
-    found = nearest(run.queries)["stage1"]
-    assert len(found.counts) == N_IMAGES
-    assert found.counts.sum() == 10 * found.n_queries
-    few = run.queries.filter(pl.col("query_id") < "q03")
-    assert nearest(few) == {}  # thirty places for sixty images
-    other = run.queries.with_columns(
-        n_gallery=pl.when(pl.col("query_id") == "q01").then(9).otherwise(60)
-    )
-    assert nearest(other) == {}
+    is_one = (pl.col("arm") == "stage1") & (pl.col("query_id") < "q03")
+    few = HitArrays(run.queries.filter(is_one))
+    assert nearest_of(few, N_IMAGES) is not None
+    assert occurrences_plot({"stage1": few}, N_IMAGES) is None  # thirty places for sixty images

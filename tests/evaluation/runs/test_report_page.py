@@ -170,7 +170,7 @@ def test_without_matplotlib_there_are_tables_and_a_hint(sample, tmp_path, monkey
     files = write_pages(run)
     assert [path.name for path in files] == ["report.html", "report.md"]
     html = files[0].read_text(encoding="utf-8")
-    assert "pip install &#x27;matir_nb[eval]&#x27;" in html
+    assert "pip install &quot;matir_nb[eval]&quot;" in html
     assert "<table>" in html
     assert "<svg" not in html
 

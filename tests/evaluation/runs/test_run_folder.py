@@ -14,11 +14,12 @@ from matir_nb.types import QueryTruth
 @pytest.fixture
 def run(tmp_path):
     queries = measured(rows({"hits": hits_of("x."), "text": "<b>\x1b[31m"}))
-    dataset = Dataset("d", Source("", "", ""), ("i1",), (QueryTruth("q0", "t", "k", frozenset()),))
+    asked = QueryTruth("q0", "t", "k", frozenset())
+    dataset = Dataset("d", Source("", "", ""), ("i1", "i2"), (asked,))
     provenance = {
         "version_of_run": VERSION,
         "dataset": {"name": "d", "headline": ["mAP@50"], "protocol": {"gallery": "<all>"}}
-        | {"n_queries": 1, "n_images": 1},
+        | {"n_queries": 1, "n_images": 2, "depth": 100},
         "index": {"n_regions": 2, "missing": ["a\x1b.png"], "n_missing": 3, "skipped": {}},
         "arms": {"stage1": {"n_judged": 0}, "big": {"n_judged": 5}},
         "notices": ["oracle: made from the annotations, not a model"],

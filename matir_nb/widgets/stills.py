@@ -1,0 +1,41 @@
+"""A still picture before a live view, which hides it: what is left where no kernel runs."""
+
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from matir_nb.errors import MatirError
+from matir_nb.exports.still import jpeg_of
+from matir_nb.extras import kernel_shell
+from matir_nb.home.settings import load
+from matir_nb.printing import printable
+
+MAX_ALT = 200
+
+
+def show(view: Any, draw: Callable[[], Image.Image | None], *, alt: str) -> None:
+    """Show a picture, then `view`; for a view's `_ipython_display_`.
+
+    Args:
+        view: a widget.
+        draw: makes the picture; None = there is nothing to draw.
+        alt: says what the picture shows.
+
+    Raises:
+        NotImplementedError: there is no kernel or no picture, or the user's setting `preview` is
+            "never": IPython shows the view as it shows any other.
+    """
+    shell = kernel_shell()
+    if shell is None or load().preview == "never":
+        raise NotImplementedError
+    try:
+        picture = draw()
+    except MatirError as error:
+        raise NotImplementedError from error
+    if picture is None:
+        raise NotImplementedError
+    text = f"matir preview: {printable(alt)[:MAX_ALT]}"
+    data = {"image/jpeg": jpeg_of(picture), "text/plain": text}
+    shell.display_pub.publish(data, {"image/jpeg": {"alt": text}})
+    shell.display_pub.publish(*view._repr_mimebundle_())
