@@ -68,14 +68,19 @@ def state_of(static: Path, js: Path) -> str:
         return "not built"
     if not (js / "src").is_dir():
         return ""
-    built_from = json.loads((static / "build.json").read_text(encoding="utf-8"))["sources_sha256"]
+    try:
+        record = json.loads((static / "build.json").read_text(encoding="utf-8"))
+        built_from = record["sources_sha256"]
+    except (ValueError, KeyError, TypeError):
+        return "built, but its record build.json cannot be read,"
     return "" if built_from == hash_of_sources(js) else "built from other sources than those in js/"
 
 
 def hash_of_sources(js: Path) -> str:
     """Return what js/build.mjs writes: sha256 over path and text of all that decides the files."""
     digest = hashlib.sha256()
-    files = [path for path in (js / "src").rglob("*") if path.is_file()]
+    # hidden files are a file manager's, and not in a source distribution
+    files = [p for p in (js / "src").rglob("[!.]*") if p.is_file()]
     names = [path.relative_to(js).as_posix() for path in files]
     for name in sorted(["build.mjs", "package-lock.json", *names]):
         digest.update(f"{name}\0".encode())

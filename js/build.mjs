@@ -73,7 +73,7 @@ export default module.default;
 function hashOfSources() {
   const hash = createHash("sha256");
   const sources = readdirSync(join(ROOT, "src"), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !entry.name.startsWith("."))
     .map((entry) => join(entry.parentPath, entry.name))
     .map((path) => relative(ROOT, path).split(sep).join("/"));
   for (const file of ["build.mjs", "package-lock.json", ...sources].sort()) {

@@ -74,9 +74,11 @@ def explained() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
+        # "IPython.gone" is a module that another version had: the package itself is there
         for name, extra in EXTRAS.items():
-            if module in extra.modules:
-                message = f"{extra.gives} need {module}, which is not installed: {install(name)}"
+            if error.name in extra.modules:
+                message = (
+                    f"{extra.gives} need {error.name}, which is not installed: {install(name)}"
+                )
                 raise ModelUnavailableError(message) from error
         raise

@@ -119,7 +119,11 @@ def execute(notebook: Any, folder: Path, environment: dict[str, str]) -> None:
 
 
 class PeakMemory:
-    """Samples the resident memory of this process's children and theirs, summed."""
+    """Samples the memory of this process's children and theirs, summed; what they share is once.
+
+    A process that has just been forked shares all of its parent's: by resident size it would count
+    twice.
+    """
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -146,7 +150,8 @@ def _resident(processes: list[psutil.Process]) -> int:
     total = 0
     for process in processes:
         with suppress(psutil.Error):
-            total += process.memory_info().rss
+            memory = process.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)  # Linux alone has the former
     return total
 
 

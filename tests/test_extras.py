@@ -121,7 +121,7 @@ def test_a_kernel_without_anywidget_shows_picture_and_table_and_how_to_get_the_g
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        ("traitlets.config", r'need traitlets, which .*: pip install "matir_nb\[notebook\]"$'),
+        ("traitlets", r'need traitlets, which .*: pip install "matir_nb\[notebook\]"$'),
         ("matplotlib", r'the plots .* need matplotlib, .*: pip install "matir_nb\[eval\]"$'),
     ],
 )
@@ -131,6 +131,11 @@ def test_a_missing_package_is_named_with_its_extra(module, message):
 
 
 def test_what_no_extra_brings_stays_as_it_is():
+    with (
+        pytest.raises(ModuleNotFoundError, match=r"No module named 'traitlets\.gone'"),
+        explained(),
+    ):
+        __import__("traitlets.gone")
     with pytest.raises(ModuleNotFoundError, match="numpi"), explained():
         __import__("numpi")
     with pytest.raises(ModuleNotFoundError, match=r"matir_nb\.widgets\.nothing"):

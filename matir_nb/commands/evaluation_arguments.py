@@ -91,7 +91,8 @@ def _reader_option(parser: Parser, option: str, values: tuple[str, ...]) -> None
         kind = one_of(option, values)
         parser.add_argument(name, default=values[0], type=kind, metavar="NAME", help=listed)
     else:
-        parser.add_argument(name, default=values[0], metavar="X", help=f"default {values[0]}")
+        about = f"default {values[0] or 'none'}"
+        parser.add_argument(name, default=values[0], metavar="X", help=about)
 
 
 def _run_arguments(parser: Parser) -> None:

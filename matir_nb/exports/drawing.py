@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from matir_nb.geometry.masks import decode
+from matir_nb.geometry.masks import decode_coarsely
 from matir_nb.printing import ELLIPSIS, shorten
 from matir_nb.types import BoxXYXY, Hit, MaskRLE, RGBImage
 
@@ -119,7 +119,7 @@ def _draw_badge(tile: Image.Image, text: str) -> None:
 def with_mask(image: Image.Image, mask: MaskRLE) -> Image.Image:
     """Return `image` under a translucent mask with a white-edged outline."""
     big = (image.width * SUPERSAMPLE, image.height * SUPERSAMPLE)
-    grey = Image.fromarray(decode(mask).astype(np.uint8) * 255)
+    grey = grey_of(mask, big)
     smooth = ImageFilter.GaussianBlur(max(big[0] / grey.width / 2, 1))
     inside = grey.resize(big, Image.Resampling.BICUBIC).filter(smooth)
     inside = inside.point([0] * 128 + [255] * 128)
@@ -132,6 +132,16 @@ def with_mask(image: Image.Image, mask: MaskRLE) -> Image.Image:
     for colour, alpha in ((MASK, faint), ((255, 255, 255), halo), (MASK, line)):
         image.paste(colour, (0, 0), alpha.resize(image.size, Image.Resampling.BOX))
     return image
+
+
+def grey_of(mask: MaskRLE, size: tuple[int, int]) -> Image.Image:
+    """Return a mask as a picture of 0 and 255, to be drawn at `size`: at least twice as fine.
+
+    Where the mask is less fine than that, it is returned as it is.
+    """
+    height, width = mask.size
+    step = max(min(width // (2 * size[0]), height // (2 * size[1])), 1)
+    return Image.fromarray(decode_coarsely(mask, step).astype(np.uint8) * 255)
 
 
 def _grown(mask: Image.Image, pixels: int) -> Image.Image:

@@ -28,10 +28,10 @@ from matir_nb.exports.drawing import (
     first_lines,
     fit,
     font_of,
+    grey_of,
     with_mask,
     wrap,
 )
-from matir_nb.geometry.masks import decode
 from matir_nb.printing import number, printable
 from matir_nb.results import SearchResult
 from matir_nb.terms import MINUS, signed
@@ -48,7 +48,7 @@ THUMB, STEP, LINES = 44, 50, 300
 HALF, FAINT_LINE = 127, 150
 LABEL = (25, 20)
 """Width and height that a region's number takes."""
-NAMED = re.compile(r"region (\d+)")
+NAMED = re.compile(r"region (\d{1,6})\b")
 QUALITY = 85
 
 
@@ -146,7 +146,7 @@ def _thumb(hit: Hit, pixels: RGBImage | None) -> Image.Image:
 
 def _outline(image: Image.Image, mask: MaskRLE) -> None:
     """Draw a mask's inner edge in white."""
-    grey = Image.fromarray(decode(mask).astype(np.uint8) * 255)
+    grey = grey_of(mask, image.size)
     inside = np.pad(np.asarray(grey.resize(image.size, Image.Resampling.BICUBIC)) > HALF, 1)
     within = inside[2:, 1:-1] & inside[:-2, 1:-1] & inside[1:-1, 2:] & inside[1:-1, :-2]
     edge = (inside[1:-1, 1:-1] & ~within).astype(np.uint8) * FAINT_LINE

@@ -66,11 +66,23 @@ def decode(rle: MaskRLE) -> BoolArray:
     >>> decode(encode(np.eye(2, dtype=bool))).tolist()
     [[True, False], [False, True]]
     """
-    runs = _runs(rle)
-    inside = np.arange(len(runs)) % 2 == 1
+    return np.ascontiguousarray(_columns(rle).T)
+
+
+def decode_coarsely(rle: MaskRLE, step: int) -> BoolArray:
+    """Return every `step`-th pixel of a mask, (about H / step, W / step) bool, never empty.
+
+    Much faster than `decode` where a large mask is drawn small.
+
+    Raises:
+        ShapeError: as `decode`.
+
+    >>> decode_coarsely(encode(np.eye(4, dtype=bool)), 2).tolist()
+    [[True, False], [False, True]]
+    """
     height, width = rle.size
-    result: BoolArray = np.ascontiguousarray(np.repeat(inside, runs).reshape(width, height).T)
-    return result
+    left, top = min(step // 2, width - 1), min(step // 2, height - 1)
+    return np.ascontiguousarray(_columns(rle)[left::step, top::step].T)
 
 
 def decode_many(rles: Sequence[MaskRLE]) -> BoolArray:
@@ -254,6 +266,14 @@ def _runs(rle: MaskRLE) -> Runs:
         message = "runs: expected none of 0 pixels behind the first: see from_compressed"
         raise ShapeError(message)
     return runs
+
+
+def _columns(rle: MaskRLE) -> BoolArray:
+    """Return the mask column by column: (W, H) bool."""
+    runs = _runs(rle)
+    inside = np.arange(len(runs)) % 2 == 1
+    height, width = rle.size
+    return np.repeat(inside, runs).reshape(width, height)
 
 
 def _inside(runs: Runs) -> tuple[Runs, Runs]:

@@ -263,9 +263,10 @@ class History:
             Event(one.at, one.who, *moved(one.result_id, one.image_id), one.mark)
             for one in self.events
         ]
-        looks = {
-            (who, *moved(key, image_id)): look for (who, key, image_id), look in self.looks.items()
-        }
+        looks: dict[LookKey, Look] = {}
+        for (who, key, image_id), look in self.looks.items():
+            place = (who, *moved(key, image_id))
+            looks[place] = looks[place].joined(look) if place in looks else look
         return History.of(lists.values(), events, looks)
 
     def copied(self) -> "History":

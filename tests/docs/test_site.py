@@ -25,6 +25,7 @@ ASSET = re.compile(
 CODE = re.compile(r"<(code|pre|script|nav)\b.*?</\1>", re.DOTALL)
 OUTSIDE = re.compile(r"(?:[a-z]+:)?//")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 SECONDS = 180
 """At most, on a busy machine; on a free core it takes about ten."""
 
@@ -136,7 +137,7 @@ def chromium():
         message = "no Chromium: tests/browser/chromium.sh says how to install it"
         (pytest.fail if os.environ.get("MATIR_REQUIRE_BROWSER") == "1" else pytest.skip)(message)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=[*ARGS])
         yield browser
         browser.close()
 

@@ -36,7 +36,11 @@ def test_words_of_the_judge_are_there_and_make_room():
     quiet = inspected(hit())
     long = hit(judge_rank=1, p_relevant=0.9, logit=2.2, answer="yes: region 1 " + "x " * 500)
     assert inspected(long).height > quiet.height
-    strange = hit(image_id="\x1b[31m\u202e日本.png", answer="region 99", p_relevant=0.1)
+    strange = hit(
+        image_id="\x1b[31m\u202e日本.png",
+        answer="region 99 " + "region " + "9" * 5000,
+        p_relevant=0.1,
+    )
     assert inspected(strange, query="y" * 400).width == quiet.width
 
 
@@ -50,6 +54,18 @@ def test_numbers_do_not_stand_on_each_other(monkeypatch):
 
 def test_an_image_without_regions_is_drawn():
     assert inspected(hit(mask=None), regions_from_masks([])).height
+
+
+def test_large_masks_are_only_decoded_as_finely_as_they_are_drawn():
+    large = encode(np.kron(SQUARE, np.ones((30, 30), bool)))
+    assert still.grey_of(large, (WIDTH, HEIGHT)).size == (2 * WIDTH, 2 * HEIGHT)
+    drawn = []
+    for mask in (large, encode(SQUARE)):
+        image = Image.new("RGB", (WIDTH, HEIGHT))
+        still._outline(image, mask)
+        drawn.append(np.asarray(image)[..., 0] > 0)
+    assert drawn[1].any()
+    assert (drawn[0] == drawn[1]).all()
 
 
 def test_there_is_no_such_rank():

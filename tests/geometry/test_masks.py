@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
@@ -22,6 +23,14 @@ def test_encode_agrees_with_pycocotools(mask):
     assert rle.counts == coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
     assert rle.size == mask.shape
     assert np.array_equal(masks.decode(rle), mask)
+
+
+@given(bool_masks, st.integers(1, 9))
+def test_coarse_decoding_takes_pixels_of_the_mask(mask, step):
+    coarse = masks.decode_coarsely(masks.encode(mask), step)
+    top, left = (min(step // 2, side - 1) for side in mask.shape)
+    assert np.array_equal(coarse, mask[top::step, left::step])
+    assert coarse.size
 
 
 @given(bool_masks)

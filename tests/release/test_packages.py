@@ -108,13 +108,24 @@ def test_leftovers_would_be_found():
 
 
 def test_no_package_names_a_place_of_this_machine(sdist, wheel):
-    here, home = f"{REPOSITORY}/".encode(), f"{Path.home()}/".encode()
+    here, home = place_of(REPOSITORY), place_of(Path.home())
     for package in (sdist, wheel):
         texts = dict(texts_in(package))
-        assert [name for name, text in texts.items() if here in text] == []
         # some tests hold such places as examples of what must not be shown
         own = [name for name in texts if not name.startswith("tests/")]
-        assert home == b"//" or [name for name in own if home in texts[name]] == []
+        assert [name for name, text in texts.items() if here.search(text)] == []
+        assert Path.home() == Path("/") or [n for n in own if home.search(texts[n])] == []
+
+
+def place_of(folder):
+    """Return what finds a folder in bytes, where it is not the end of a longer path or address."""
+    return re.compile(rb"(?<![\w./-])" + re.escape(f"{folder.as_posix()}/".encode()) + rb"(?!/)")
+
+
+def test_a_place_would_be_found_and_a_folder_of_that_name_would_not():
+    place = place_of(Path("/src"))
+    assert place.search(b'File "/src/matir_nb/cli.py"')
+    assert not place.search(b"js/src/widget.ts ../src/x https://example.org/src/x")
 
 
 # ---- the wheel -----------------------------------------------------------------------------
@@ -215,6 +226,19 @@ def test_stale_files_are_refused(checkout, no_node, tmp_path, changed):
     (checkout / "js" / changed).write_text("another", encoding="utf-8")
     with pytest.raises(RuntimeError, match=r"is built from other sources than those in js/ and"):
         build("wheel", checkout, tmp_path / "out", env=no_node)
+
+
+def test_files_without_a_readable_record_are_refused(checkout):
+    record = checkout / "matir_nb" / "static" / "build.json"
+    for text in ("", "[]", "{}"):
+        record.write_text(text, encoding="utf-8")
+        assert "build.json cannot be read" in state_of(record.parent, checkout / "js")
+
+
+def test_a_file_managers_own_file_changes_nothing(checkout):
+    before = hash_of_sources(checkout / "js")
+    (checkout / "js" / "src" / ".DS_Store").write_bytes(b"x")
+    assert hash_of_sources(checkout / "js") == before
 
 
 def test_stale_files_are_refused_without_widgets_too(checkout, no_node, tmp_path):

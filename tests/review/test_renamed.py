@@ -59,6 +59,16 @@ def test_it_saves_loads_and_merges_with_what_was_not_renamed(review, tmp_path):
     assert set(both.to_polars()["image_id"]) == {name(2), *renamed.to_polars()["image_id"]}
 
 
+def test_looks_before_and_after_a_move_are_one(review):
+    review.see(result_of().renamed(MOVED), [1], at=minute(9))
+    for history in (
+        review.renamed(MOVED).history(),
+        Review.merged(review).renamed(MOVED).history(),
+    ):
+        (look,) = (one for (_, _, image), one in history.looks.items() if image == "sorted/2.png")
+        assert (look.first, look.last) == (minute(0), minute(9))
+
+
 def test_names_may_go_round_in_a_circle(review):
     turned = review.renamed({name(1): name(4), name(4): name(1)})
     assert turned.marks(result_of()) == marks_on([4, 2]) | marks_on([3], "unsure")
