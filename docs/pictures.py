@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageChops
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +19,7 @@ from matir_nb.opening import open_engine  # noqa: E402
 INDEX = ROOT / "build" / "demo" / "scenes.matir"
 QUERY = "a small striped ring"
 SETTLED_MS = 2500
+EDGE_PX = 12
 
 
 def mounted(page: Page, widget: Any) -> None:
@@ -50,7 +52,15 @@ def picture(page: Page, name: str, theme: str, size: tuple[int, int]) -> None:
     target = ROOT / "docs" / f"{name}-{theme}.png"
     page.screenshot(path=target, animations="disabled")
     with Image.open(target) as shot:
-        shot.convert("RGB").quantize(256).save(target, optimize=True)
+        trimmed(shot.convert("RGB")).quantize(256).save(target, optimize=True)
+
+
+def trimmed(shot: Image.Image) -> Image.Image:
+    """Return a picture without the empty page below the widget."""
+    empty = Image.new("RGB", shot.size, shot.getpixel((0, shot.height - 1)))
+    box = ImageChops.difference(shot, empty).getbbox()
+    bottom = shot.height if box is None else min(box[3] + EDGE_PX, shot.height)
+    return shot.crop((0, 0, shot.width, bottom))
 
 
 def draw(page: Page) -> None:
@@ -73,17 +83,18 @@ def draw(page: Page) -> None:
 
 def main() -> None:
     """Start a browser beside the widgets' bridge, and draw."""
-    bridge = Bridge()
-    with bridge.installed(), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
+    with (
+        closing(Bridge()) as bridge,
+        bridge.installed(),
+        sync_playwright() as playwright,
+        playwright.chromium.launch(
             executable_path=chromium_path(), args=list(BROWSER_ARGS)
-        )
+        ) as browser,
+    ):
         page = browser.new_page()
         page.goto(bridge.url)
         page.wait_for_function("globalThis.host !== undefined")
         draw(page)
-        browser.close()
-    bridge.close()
 
 
 if __name__ == "__main__":
