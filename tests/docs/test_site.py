@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from page_commands import ROOT
@@ -129,29 +130,41 @@ def address(site):
         thread.join()
 
 
-@pytest.fixture
-def chromium():
-    """A browser of its own: its event loop ends with the test."""
+def looked_at(look):
+    """Return what `look` returns of a browser, in a thread of its own.
+
+    The browser of tests/browser may hold the event loop of this one until the session ends.
+    """
     path = os.environ.get("MATIR_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         message = "no Chromium: tests/browser/chromium.sh says how to install it"
         (pytest.fail if os.environ.get("MATIR_REQUIRE_BROWSER") == "1" else pytest.skip)(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*ARGS])
-        yield browser
-        browser.close()
+
+    def run():
+        with (
+            sync_playwright() as playwright,
+            playwright.chromium.launch(executable_path=path, args=[*ARGS]) as browser,
+        ):
+            return look(browser)
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(run).result()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_two_pages_ask_nobody_else(address, chromium, scheme):
-    page = chromium.new_page(color_scheme=scheme)
+def test_two_pages_ask_nobody_else(address, scheme):
     asked, errors = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    for name in ("index.html", "tutorials/01_quickstart.html"):
-        page.goto(f"{address}/{name}", wait_until="networkidle")
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    def look(browser):
+        page = browser.new_page(color_scheme=scheme)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        for name in ("index.html", "tutorials/01_quickstart.html"):
+            page.goto(f"{address}/{name}", wait_until="networkidle")
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    ground = looked_at(look)
     assert errors == []
     assert len(asked) > 4
     assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
@@ -159,10 +172,14 @@ def test_two_pages_ask_nobody_else(address, chromium, scheme):
 
 
 @pytest.mark.browser
-def test_the_search_finds_a_page(address, chromium):
-    page = chromium.new_page()
-    with page.expect_response("**/search_index.json"):
-        page.goto(f"{address}/index.html")
-    page.click("input[name=query]")
-    page.locator("input[name=query]").press_sequentially("null band")
-    page.wait_for_selector(".md-search-result__item a[href*=concepts]", timeout=90_000)
+def test_the_search_finds_a_page(address):
+    def look(browser):
+        page = browser.new_page()
+        with page.expect_response("**/search_index.json"):
+            page.goto(f"{address}/index.html")
+        page.click("input[name=query]")
+        page.locator("input[name=query]").press_sequentially("null band")
+        found = page.wait_for_selector(".md-search-result__item a[href*=concepts]", timeout=90_000)
+        return found.is_visible()
+
+    assert looked_at(look)
