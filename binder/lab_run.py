@@ -11,14 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 from playwright.sync_api import Page, sync_playwright
@@ -27,9 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "notebooks"), str(ROOT / "tests" / "browser")]
 
 from lab import BROWSER_ARGS, OPEN, RUN_ALL, chromium_path  # noqa: E402
+from memory import Memory, Peak  # noqa: E402
 from no_network import loopback_up  # noqa: E402
 
-PORT, START_S, SAMPLE_S = 8899, 180, 0.2
+PORT, START_S = 8899, 180
 READY = "globalThis.jupyterapp?.shell.currentWidget?.sessionContext"
 SHOWN = "() => globalThis.jupyterapp.shell.currentWidget.context.path"
 N_WIDGETS = "() => document.querySelectorAll('.matir').length"
@@ -38,14 +38,6 @@ CLOSE = """async () => {
     await app.shell.currentWidget.context.save();
     await app.commands.execute("application:close");
 }"""
-
-
-@dataclass
-class Peak:
-    """The most memory that the server and its kernels held at one time, in MB."""
-
-    rss_mb: float = 0
-    pss_mb: float = 0
 
 
 @dataclass
@@ -71,49 +63,6 @@ class Report:
     server: Peak = field(default_factory=Peak)
     rows: list[Row] = field(default_factory=list)
     left_open: list[Row] = field(default_factory=list)
-
-
-class Memory:
-    """Samples a process and all that it started, as one sum."""
-
-    def __init__(self, pid: int) -> None:
-        self.root = psutil.Process(pid)
-        self.peak = Peak()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def restart(self) -> None:
-        """Forget the peak so far."""
-        self.peak = Peak()
-
-    def cpu_s(self) -> float:
-        """Return the CPU seconds of all processes that still run, and of their ended children."""
-        total = 0.0
-        for process in self._tree():
-            with suppress(psutil.Error):
-                total += sum(process.cpu_times()[:4])
-        return total
-
-    def _tree(self) -> list[psutil.Process]:
-        return [self.root, *self.root.children(recursive=True)]
-
-    def _watch(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            rss = pss = 0
-            with suppress(psutil.Error):
-                for process in self._tree():
-                    memory = process.memory_full_info()
-                    rss, pss = rss + memory.rss, pss + memory.pss
-            self.peak.rss_mb = max(self.peak.rss_mb, round(rss / 2**20))
-            self.peak.pss_mb = max(self.peak.pss_mb, round(pss / 2**20))
 
 
 @contextmanager

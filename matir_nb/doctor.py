@@ -110,14 +110,13 @@ def _optional() -> Iterator[Finding]:
         found = {package: _version(package) for package in extra.packages}
         missing = ", ".join(package for package, number in found.items() if number is None)
         value = f"without {missing}: {extra.without}" if missing else _listed(found)
-        yield Finding(
-            name, value, advice=f"if you want {extra.gives}: {install(name)}" * bool(missing)
-        )
+        advice = f"if you want {extra.gives}: {install(name)}" if missing else ""
+        yield Finding(name, value, advice=advice)
     yield _faiss()
 
 
 def _faiss() -> Finding:
-    found = {name: _version(name) for name in FAISS if _version(name)}
+    found = {name: number for name in FAISS if (number := _version(name))}
     if len(found) > 1:
         value = f"{_listed(found)} write over each other's files: FAISS may fail or crash"
         advice = f"pip uninstall {' '.join(found)}, then install one of them again"

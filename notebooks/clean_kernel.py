@@ -13,22 +13,19 @@ import os
 import re
 import resource
 import sys
-import threading
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import Any
 
 import nbformat
-import psutil
+from memory import Memory
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from no_network import GUARD, loopback_up
 
 KERNEL = "python3"
 CELL_TIMEOUT_S = 900
-SAMPLE_S = 0.05
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PROGRESS = re.compile(r".+: \d+ of \d+ \w+, \d+ s")  # as matir_nb/progress.py writes it
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -71,7 +68,7 @@ def main() -> None:
     environment = clean_environment(folder, with_guard=not has_namespace)
     error = None
     start = perf_counter()
-    with PeakMemory() as memory:
+    with Memory(os.getpid(), has_root=False) as memory:
         try:
             execute(notebook, own, environment)
         except CellExecutionError as found:
@@ -81,7 +78,7 @@ def main() -> None:
         "error": error,
         "wall_s": round(perf_counter() - start, 1),
         "cpu_s": round(spent.ru_utime + spent.ru_stime, 1),
-        "peak_mb": round(memory.peak_bytes / 2**20),
+        "peak_mb": round(max(memory.peak.pss_mb, spent.ru_maxrss / 1024)),
     }
     normalise(notebook)
     nbformat.write(notebook, own / source.name)
@@ -116,43 +113,6 @@ def execute(notebook: Any, folder: Path, environment: dict[str, str]) -> None:
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute(env=environment)
-
-
-class PeakMemory:
-    """Samples the memory of this process's children and theirs, summed; what they share is once.
-
-    A process that has just been forked shares all of its parent's: by resident size it would count
-    twice.
-    """
-
-    def __init__(self) -> None:
-        self.peak_bytes = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-        self.peak_bytes = max(self.peak_bytes, largest)
-
-    def _watch(self) -> None:
-        own = psutil.Process()
-        while not self._stop.wait(SAMPLE_S):
-            self.peak_bytes = max(self.peak_bytes, _resident(own.children(recursive=True)))
-
-
-def _resident(processes: list[psutil.Process]) -> int:
-    total = 0
-    for process in processes:
-        with suppress(psutil.Error):
-            memory = process.memory_full_info()
-            total += getattr(memory, "pss", memory.rss)  # Linux alone has the former
-    return total
 
 
 def normalise(notebook: Any) -> None:

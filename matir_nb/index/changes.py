@@ -111,7 +111,6 @@ class Changes:
         rewrites: each group must be one commit; the groups follow one another.
         fresh: in the folder's order.
         n_unchanged: rows that keep name and picture.
-        n_moved: rows that get another name.
     """
 
     gone: frozenset[str]
@@ -119,7 +118,11 @@ class Changes:
     rewrites: tuple[tuple[Rewrite, ...], ...]
     fresh: tuple[Fresh, ...]
     n_unchanged: int
-    n_moved: int
+
+    @property
+    def n_moved(self) -> int:
+        """Rows that get another name."""
+        return len(self.moved)
 
     @property
     def moved(self) -> dict[str, str]:
@@ -195,7 +198,6 @@ def changes_of(
         rewrites=_in_order(rewrites),
         fresh=tuple(fresh),
         n_unchanged=len(rows) - n_moved,
-        n_moved=n_moved,
     )
 
 

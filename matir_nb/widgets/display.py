@@ -15,10 +15,11 @@ from matir_nb.explain.compare import Comparison, comparison_text
 from matir_nb.exports.contact_sheet import preview_jpeg
 from matir_nb.extras import kernel_shell
 from matir_nb.home.settings import Settings, load
-from matir_nb.printing import html_text, printable
+from matir_nb.printing import html_text
 from matir_nb.results import SearchResult
 from matir_nb.types import Hit, RGBImage
 from matir_nb.widgets.fallback import as_html, as_text
+from matir_nb.widgets.stills import alt_of
 
 LOG = logging.getLogger(__name__)
 LOG.addHandler(logging.NullHandler())
@@ -27,7 +28,6 @@ PREVIEW_BYTES = 72_000
 """A notebook keeps the picture as base64, a third larger: with the tables it is below 150 KB."""
 PREVIEW_SIDE = 344
 """Twice the width of a tile there: sharp after its own scaling."""
-MAX_ALT = 200
 
 
 def display_result(result: SearchResult, settings: Settings | None = None) -> None:
@@ -43,8 +43,9 @@ def display_result(result: SearchResult, settings: Settings | None = None) -> No
         sys.stdout.write(f"{as_text(result)}\n")
         return
     chosen = load() if settings is None else settings
-    tables = {"text/html": as_html(result), "text/plain": as_text(result)}
-    view = _bundle(lambda: result.grid(tile_px=chosen.tile_px), tables)
+    view = _bundle(
+        lambda: result.grid(tile_px=chosen.tile_px), lambda: (as_html(result), as_text(result))
+    )
     if chosen.preview == "always" or (chosen.preview == "auto" and result.source is not None):
         shell.display_pub.publish(*preview(result))
     shell.display_pub.publish(*view)
@@ -52,21 +53,24 @@ def display_result(result: SearchResult, settings: Settings | None = None) -> No
 
 def display_comparison(comparison: Comparison) -> None:
     """Show `comparison` where the code runs: in a notebook as a view, else as text."""
-    shell, text = kernel_shell(), comparison_text(comparison)
+    shell = kernel_shell()
     if shell is None:
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{comparison_text(comparison)}\n")
         return
-    tables = {"text/html": comparison._repr_html_(), "text/plain": text}
-    shell.display_pub.publish(*_bundle(comparison.view, tables))
+    view = _bundle(comparison.view, lambda: (comparison._repr_html_(), comparison_text(comparison)))
+    shell.display_pub.publish(*view)
 
 
-def _bundle(view: Callable[[], Any], tables: dict[str, str]) -> tuple[dict[str, Any], ...]:
-    """Return the view with its tables, or these and what the view needs, and metadata."""
+def _bundle(
+    view: Callable[[], Any], tables: Callable[[], tuple[str, str]]
+) -> tuple[dict[str, Any], ...]:
+    """Return the view, or tables (HTML, text) and what the view needs in its place; metadata."""
     try:
         made = view()
     except ModelUnavailableError as error:
-        notes = {"text/html": f"<p>{html_text(str(error))}</p>", "text/plain": f"\n{error}"}
-        return {kind: text + notes[kind] for kind, text in tables.items()}, {}
+        html, text = tables()
+        html += f"<p>{html_text(str(error))}</p>"
+        return {"text/html": html, "text/plain": f"{text}\n{error}"}, {}
     bundle: tuple[dict[str, Any], ...] = made._repr_mimebundle_()
     return bundle
 
@@ -89,5 +93,4 @@ def preview(result: SearchResult) -> tuple[dict[str, Any], dict[str, Any]]:
     except MatirError as error:
         LOG.warning("no preview of %r: %s", result, error)
         return {"text/plain": f"{texts['text/plain']}\nno picture: {error}"}, {}
-    alt = f"matir preview: {printable(result.query)[:MAX_ALT]}"
-    return {"image/jpeg": picture, **texts}, {"image/jpeg": {"alt": alt}}
+    return {"image/jpeg": picture, **texts}, {"image/jpeg": {"alt": alt_of(result.query)}}

@@ -35,7 +35,12 @@ def show(view: Any, draw: Callable[[], Image.Image | None], *, alt: str) -> None
         raise NotImplementedError from error
     if picture is None:
         raise NotImplementedError
-    text = f"matir preview: {printable(alt)[:MAX_ALT]}"
+    text = alt_of(alt)
     data = {"image/jpeg": jpeg_of(picture), "text/plain": text}
     shell.display_pub.publish(data, {"image/jpeg": {"alt": text}})
     shell.display_pub.publish(*view._repr_mimebundle_())
+
+
+def alt_of(words: str) -> str:
+    """Return the text that stands for a picture."""
+    return f"matir preview: {printable(words)[:MAX_ALT]}"

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from sandbox import at_home, make_sandbox
 
-sys.path.append(str(Path(__file__).parents[2] / "docs"))
-"""The modules beside the pages write some of them."""
+ROOT = Path(__file__).parents[2]
+sys.path += [str(ROOT / "docs"), str(ROOT / "tests" / "browser")]
+"""The modules beside the pages write some of them; `lab` knows the browser."""
 
 
 @pytest.fixture(scope="session")

@@ -11,41 +11,29 @@ from dataclasses import fields
 
 import pytest
 import scores_page as pages
+from documented_tables import SCHEMAS as DOCUMENTED
 from fakes import bare_hit
 from scores_page import PAGE, ROOT, numeric
 
 from matir_nb import terms
 from matir_nb.config import JudgeConfig
 from matir_nb.explain import entries as ledger_module
-from matir_nb.explain.comparison_table import COMPARISON_SCHEMA
 from matir_nb.explain.cut import Cut
-from matir_nb.explain.ledger import DIFFERENCE_SCHEMA, LEDGER_SCHEMA
 from matir_nb.explain.occlusion import OCCLUSION_SCHEMA
 from matir_nb.explain.sensitivity import SENSITIVITY_SCHEMA, Sensitivity
 from matir_nb.explain.traced import REGION_HEAD, TRACE_SCHEMA, TracedRegion
 from matir_nb.explain.words import WORDS_SCHEMA, WordMatrix
 from matir_nb.exports.text import HEAD
 from matir_nb.exports.trec import RUN_SCHEMA
-from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.index.calibrations import Calibration
 from matir_nb.results import SearchResult
-from matir_nb.review.progress import PROGRESS_SCHEMA
-from matir_nb.review.tables import EVENT_SCHEMA, REVIEW_SCHEMA
-from matir_nb.review.templates import SUMMARY_SCHEMA
 from matir_nb.types import Histogram, LogOdds, Provenance
 
 TEXT = PAGE.read_text(encoding="utf-8")
 ENTRIES = pages.entries_of(TEXT)
 NO_SCORES = pages.no_scores_of(TEXT)
 SCHEMAS = {
-    "HIT_SCHEMA": HIT_SCHEMA,
-    "SUMMARY_SCHEMA": SUMMARY_SCHEMA,
-    "LEDGER_SCHEMA": LEDGER_SCHEMA,
-    "DIFFERENCE_SCHEMA": DIFFERENCE_SCHEMA,
-    "COMPARISON_SCHEMA": COMPARISON_SCHEMA,
-    "REVIEW_SCHEMA": REVIEW_SCHEMA,
-    "EVENT_SCHEMA": EVENT_SCHEMA,
-    "PROGRESS_SCHEMA": PROGRESS_SCHEMA,
+    **DOCUMENTED,
     "WORDS_SCHEMA": WORDS_SCHEMA,
     "OCCLUSION_SCHEMA": OCCLUSION_SCHEMA,
     "TRACE_SCHEMA": TRACE_SCHEMA,

@@ -5,7 +5,6 @@ import http.server
 import inspect
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from lab import BROWSER_ARGS, chromium_path
 from page_commands import ROOT
 from playwright.sync_api import sync_playwright
 
@@ -25,8 +25,6 @@ ASSET = re.compile(
 )
 CODE = re.compile(r"<(code|pre|script|nav)\b.*?</\1>", re.DOTALL)
 OUTSIDE = re.compile(r"(?:[a-z]+:)?//")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 SECONDS = 180
 """At most, on a busy machine; on a free core it takes about ten."""
 
@@ -135,7 +133,7 @@ def looked_at(look):
 
     The browser of tests/browser may hold the event loop of this one until the session ends.
     """
-    path = os.environ.get("MATIR_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = chromium_path()
     if path is None:
         message = "no Chromium: tests/browser/chromium.sh says how to install it"
         (pytest.fail if os.environ.get("MATIR_REQUIRE_BROWSER") == "1" else pytest.skip)(message)
@@ -143,7 +141,7 @@ def looked_at(look):
     def run():
         with (
             sync_playwright() as playwright,
-            playwright.chromium.launch(executable_path=path, args=[*ARGS]) as browser,
+            playwright.chromium.launch(executable_path=path, args=[*BROWSER_ARGS]) as browser,
         ):
             return look(browser)
 

@@ -5,27 +5,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from documented_tables import SCHEMAS
 
 from matir_nb import results
-from matir_nb.explain.comparison_table import COMPARISON_SCHEMA
-from matir_nb.explain.ledger import DIFFERENCE_SCHEMA, LEDGER_SCHEMA
-from matir_nb.hit_table import HIT_SCHEMA
-from matir_nb.review.progress import ADVICE, PROGRESS_SCHEMA
-from matir_nb.review.tables import EVENT_SCHEMA, REVIEW_SCHEMA, SCHEMA_VERSION
-from matir_nb.review.templates import SUMMARY_SCHEMA
+from matir_nb.review.progress import ADVICE
+from matir_nb.review.tables import SCHEMA_VERSION
 from matir_nb.types import MARKS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "schema.md"
-SCHEMAS = {
-    "HIT_SCHEMA": HIT_SCHEMA,
-    "SUMMARY_SCHEMA": SUMMARY_SCHEMA,
-    "LEDGER_SCHEMA": LEDGER_SCHEMA,
-    "DIFFERENCE_SCHEMA": DIFFERENCE_SCHEMA,
-    "COMPARISON_SCHEMA": COMPARISON_SCHEMA,
-    "REVIEW_SCHEMA": REVIEW_SCHEMA,
-    "EVENT_SCHEMA": EVENT_SCHEMA,
-    "PROGRESS_SCHEMA": PROGRESS_SCHEMA,
-}
 
 
 def type_name(kind):
