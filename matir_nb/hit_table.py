@@ -96,8 +96,9 @@ def renamed_ids(image_ids: Sequence[str], names: Mapping[str, str]) -> tuple[str
         name = names.get(image_id, image_id)
         if name in found:
             message = (
-                f"{found[name]!r:.80} and {image_id!r:.80} would both be called {name!r:.80}: "
-                "give every image a name of its own"
+                f"{found[name]!r:.80} and {image_id!r:.80} would both be called {name!r:.80}: give "
+                "every image a name of its own; where that file is gone and another has its name, "
+                f"add one for it, such as {name!r:.80}: {f'deleted/{name}'!r:.80}"
             )
             raise ConfigError(message)
         found[name] = image_id

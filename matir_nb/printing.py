@@ -99,6 +99,17 @@ def html_text(text: str) -> str:
     return html.escape(printable(text))
 
 
+def html_lines(text: str) -> str:
+    """Return `text` as HTML that keeps its lines and columns; wide ones scroll.
+
+    >>> html_lines("a < b")
+    '<pre style="overflow-x: auto"><code style="white-space: pre">a &lt; b</code></pre>'
+    """
+    # JupyterLab gives `pre` alone the font of running text, and wraps both
+    lines = "\n".join(html_text(line) for line in text.split("\n"))
+    return f'<pre style="overflow-x: auto"><code style="white-space: pre">{lines}</code></pre>'
+
+
 def display_width(text: str) -> int:
     """Return the columns that `text` takes in a terminal: wide characters two, marks none.
 

@@ -237,8 +237,8 @@ class Hit:
         best_region_score: its cosine; None without regions.
         runner_up_score: cosine of the second-best region; None where fewer than two are known.
         whole_image_score: cosine with the whole image.
-        null_percentile: percent of the neutral phrases that share no word with the query and
-            score lower in this image, 0 to 100; None = not known.
+        null_percentile: percent of the unrelated phrases (neutral ones that share no word with
+            the query) that score lower in this image, 0 to 100; None = not known.
         judge_rank: rank by the judge's logit among the judged; None = not judged.
         p_relevant: the judge's probability; None = not judged.
         logit: the judge's raw log-odds; None = not judged.

@@ -1,7 +1,7 @@
 /**
  * The static preview that stands above a widget in JupyterLab and Notebook 7, hidden while the
- * widget is alive. It is known by the comment that `matir_nb.exports.contact_sheet.preview_jpeg` writes
- * into its JPEG: JupyterLab gives images in outputs neither an id nor an alternative text.
+ * widget is alive. It is known by the comment that `matir_nb.exports.preview` writes into
+ * its JPEG: JupyterLab gives images in outputs neither an id nor an alternative text.
  */
 
 export const COMMENT = "matir preview";

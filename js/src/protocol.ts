@@ -36,7 +36,7 @@ export interface Columns {
   abstained: (0 | 1)[];
   /** 1 = this query's cut keeps it; null = there is no cut. */
   above_cut: (0 | 1 | null)[];
-  /** Whole percent of neutral phrases that score lower in this image; null = not known. */
+  /** Whole percent of unrelated phrases that score lower in this image; null = not known. */
   null_percentile: (number | null)[];
   width: number[];
   height: number[];
@@ -287,7 +287,7 @@ export interface InspectReply {
   ledger: LedgerEntry[];
   /** Final score minus that of the next hit; null = there is no next. */
   gap: number | null;
-  /** How neutral phrases score in this image; null = not known. */
+  /** How unrelated phrases score in this image; null = not known. */
   null_band: NullBand | null;
   stage1_score: number;
   final_score: number;

@@ -60,10 +60,10 @@ it("knows what the judge has not seen, where there is a judge", () => {
   const stage1 = { ...columns, judge_rank: [null, null, null, null] };
   expect(isUnjudged(stage1, 1)).toBe(false);
 });
-it("tells where a score stands among neutral phrases", () => {
+it("tells where a score stands among unrelated phrases", () => {
   const [stage1] = barsOf(columns);
-  expect(stage1?.note?.(1)).toBe("; higher than 97 % of neutral phrases in this image");
-  expect(stage1?.note?.(0)).toBe("; higher than 99 % of neutral phrases in this image");
+  expect(stage1?.note?.(1)).toBe("; higher than 97 % of unrelated phrases in this image");
+  expect(stage1?.note?.(0)).toBe("; higher than 99 % of unrelated phrases in this image");
   expect(stage1?.note?.(2)).toBe("");
 });
 it("finds positions; hidden rows have none", () => {

@@ -63,7 +63,7 @@ class Cut:
         error_rate: share of the queries for something absent that may have a hit above the cut.
         n_images: images that were asked.
         min_stage1_score: decides where there was no judge.
-        n_phrases: neutral phrases behind `min_stage1_score`.
+        n_phrases: unrelated phrases behind `min_stage1_score`.
         min_logit: the judge's own log-odds, which decide about the hits that it saw; None = there
             was no judge.
         is_fitted: whether the judge's null is known; None = there was no judge.
@@ -120,13 +120,13 @@ class Cut:
         return f"nothing in this index stands out for this query: {what}"
 
     def _best(self, best: Hit) -> str:
-        rate = f"{100 * self.error_rate:g} % of unrelated captions find an image with"
+        rate = f"{100 * self.error_rate:g} % of unrelated phrases find an image with"
         wanted = f"{best.stage1_score:.3f}, and {rate} {self.min_stage1_score:.3f} or more"
         return f"the best hit has the stage-1 score {wanted}; in that image {_above(best)}"
 
 
 def _above(hit: Hit) -> str:
-    return f"it scores higher than {hit.null_percentile or 0:.0f} % of unrelated captions"
+    return f"it scores higher than {hit.null_percentile or 0:.0f} % of unrelated phrases"
 
 
 def cut_of(
@@ -141,12 +141,12 @@ def cut_of(
 ) -> Cut:
     """Return the cut of a query.
 
-    Stage 1: the score that the best image of an unrelated caption exceeds for `error_rate` of the
-    neutral phrases, each asked of the same images. A judge: see `judge_threshold`.
+    Stage 1: the score that the best image exceeds for `error_rate` of the unrelated phrases, each
+    asked of the same images. A judge: see `judge_threshold`.
 
     Args:
-        query: phrases that share a word with it are left out.
-        band: the neutral phrases in the index.
+        query: the text asked.
+        band: the neutral phrases in the index; unrelated are those without a word of the query.
         config: how often an absent query may have a hit above the cut.
         n_images: images in the index.
         judge_id: model id of the judge that saw the best candidates; None = there was none.

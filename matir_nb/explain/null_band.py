@@ -1,4 +1,4 @@
-"""The null band: what unrelated captions score in the very image that a query found.
+"""The null band: what unrelated phrases score in the very image that a query found.
 
 A cosine means nothing by itself: some images are near every text, and some texts near every
 image. Beside the stage-1 scores of neutral phrases in the same image it does. This module knows

@@ -3,8 +3,7 @@
 This module knows no model and no index: pixels come from a function, hit by hit.
 """
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -23,6 +22,7 @@ from matir_nb.exports.drawing import (
     UP,
     draw_arrow,
     draw_dashes,
+    draw_mark,
     draw_move,
     first_lines,
     fit,
@@ -37,11 +37,6 @@ from matir_nb.types import Hit, RGBImage
 LoadImage = Callable[[Hit], RGBImage]
 
 MAX_COLUMNS = 12
-MIN_BYTES = 10_000
-QUALITIES = (88, 80, 72, 64, 56, 48, 40)
-PREVIEW_COMMENT = b"matir preview"
-"""In the JPEG: by it the widget knows the picture that it replaces (js/src/preview.ts)."""
-SHRINK = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +119,7 @@ def contact_sheet(
     *,
     columns: int = 4,
     max_hits: int | None = None,
+    marks: Mapping[str, str] | None = None,
     look: Look = SHEET,
 ) -> Image.Image:
     """Return a picture of the hits of `result`, best first.
@@ -137,6 +133,7 @@ def contact_sheet(
         load_image: gives a hit's upright RGB pixels, or raises a `MatirError`.
         columns: tiles per row, 1 to 12.
         max_hits: at most so many of them, and the sheet says so; None = all.
+        marks: image id -> mark, written onto its tile; None = none.
         look: sizes.
 
     Raises:
@@ -156,48 +153,11 @@ def contact_sheet(
         card = (x - 1, y - 1, x + look.tile, y + look.tile + look.caption)
         pen.rounded_rectangle(card, 8, fill=CARD, outline=EDGE)
         sheet.paste(picture(hit, _pixels(hit, load_image), look.tile), (x, y))
+        if marks and hit.image_id in marks:
+            draw_mark(pen, marks[hit.image_id], (x, y))
         _draw_caption(pen, hit, (x, y + look.tile), look)
     _draw_legend(pen, layout)
     return sheet
-
-
-def preview_jpeg(
-    result: SearchResult, load_image: LoadImage, *, max_hits: int = 12, max_bytes: int = 100_000
-) -> bytes:
-    """Return a small contact sheet, six tiles wide, as JPEG: what a saved notebook shows.
-
-    First the quality gives way to the limit, then the size.
-
-    Args:
-        result: what to show.
-        load_image: gives a hit's upright RGB pixels, or raises a `MatirError`; a tile is 172
-            pixels wide, so thumbnails will do.
-        max_hits: the best so many; the picture says of how many.
-        max_bytes: of the file, at least 10,000.
-
-    Raises:
-        ConfigError: `max_hits` or `max_bytes` is out of range.
-    """
-    if max_bytes < MIN_BYTES:
-        message = f"max_bytes = {max_bytes} is not allowed: give at least {MIN_BYTES}"
-        raise ConfigError(message)
-    sheet = contact_sheet(result, load_image, columns=6, max_hits=max_hits, look=PREVIEW)
-    while True:
-        for quality in QUALITIES:
-            data = _jpeg(sheet, quality)
-            if len(data) <= max_bytes:
-                return data
-        size = (max(int(sheet.width * SHRINK), 1), max(int(sheet.height * SHRINK), 1))
-        sheet = sheet.resize(size, Image.Resampling.LANCZOS)
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    file = io.BytesIO()
-    # full colour resolution while there is room: thin magenta lines and small text need it
-    subsampling = 0 if quality > QUALITIES[2] else 2
-    options = {"quality": quality, "subsampling": subsampling, "optimize": True}
-    image.save(file, "JPEG", progressive=True, comment=PREVIEW_COMMENT, **options)
-    return file.getvalue()
 
 
 def _layout(result: SearchResult, hits: tuple[Hit, ...], columns: int, look: Look) -> _Layout:

@@ -3,6 +3,7 @@
 This module knows hits and pixels; it knows no result, no layout and no file.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
@@ -27,6 +28,8 @@ BOX: Colour = (255, 214, 0)
 DARK: Colour = (20, 20, 20)
 UP: Colour = (18, 132, 72)
 DOWN: Colour = (188, 58, 40)
+MARKED: Mapping[str, Colour] = {"relevant": (0, 104, 78), "not relevant": (138, 58, 0)}
+UNSURE: Colour = (74, 79, 87)
 
 ARROW = 17
 SUPERSAMPLE = 3
@@ -114,6 +117,14 @@ def _draw_badge(tile: Image.Image, text: str) -> None:
     pill = (8, bottom - 28, 24 + font.getlength(text), bottom - 8)
     pen.rounded_rectangle(pill, 10, fill=CARD, outline=EDGE)
     pen.text((16, bottom - 18), text, FAINT, font, anchor="lm")
+
+
+def draw_mark(pen: ImageDraw.ImageDraw, mark: str, corner: tuple[int, int]) -> None:
+    """Write what a person said of a hit onto its tile, `corner` its upper left one."""
+    x, y, font = corner[0] + 6, corner[1] + 6, font_of(13)
+    tag = (x, y, x + 12 + font.getlength(mark), y + 20)
+    pen.rounded_rectangle(tag, 4, fill=MARKED.get(mark, UNSURE), outline=CARD)
+    pen.text((x + 6, y + 10), mark, CARD, font, anchor="lm")
 
 
 def with_mask(image: Image.Image, mask: MaskRLE) -> Image.Image:

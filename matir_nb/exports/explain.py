@@ -82,13 +82,13 @@ def _ranks(hit: Hit) -> str:
 
 
 def _cosines(hit: Hit, terms: Sequence[Term]) -> str:
-    """Return the sum of stage 1, and where it lies among those of neutral phrases."""
+    """Return the sum of stage 1, and where it lies among those of unrelated phrases."""
     rows = [[term.name, term.formula, signed(term.value, 4)] for term in terms]
     rows.append(["=", "", signed(hit.stage1_score, 4)])
     head = ["stage 1 (cosine)", "formula", "adds"]
     lines = [table(head, rows, left=["stage 1 (cosine)"])]
     if hit.null_percentile is not None:
-        lines.append(f"higher than {hit.null_percentile:.1f} % of neutral phrases in this image")
+        lines.append(f"higher than {hit.null_percentile:.1f} % of unrelated phrases in this image")
     return "\n".join(lines)
 
 

@@ -43,8 +43,8 @@ def write(
     Args:
         result: what to write.
         path: ends in .parquet, .csv, .json, .html (.htm), .png, .txt, .run (.trec) or .qrels.
-        marks: image id -> mark: a column "mark" of tables, a field of JSON, the page's marks; a
-            picture shows none. None = no such column.
+        marks: image id -> mark: a column "mark" of tables, a field of JSON, the page's marks,
+            words on a picture. None = no such column.
         overwrite: replace a file that is there.
 
     Raises:
@@ -99,8 +99,8 @@ def _write_html(result: SearchResult, file: Path, marks: Marks) -> None:
     write_parts(page_parts(result, marks=marks), file)
 
 
-def _write_png(result: SearchResult, file: Path, _marks: Marks) -> None:
-    sheet_of(result).save(file, "PNG")
+def _write_png(result: SearchResult, file: Path, marks: Marks) -> None:
+    sheet_of(result, marks=marks).save(file, "PNG")
 
 
 def _write_run(result: SearchResult, file: Path, _marks: Marks) -> None:
@@ -118,12 +118,13 @@ def _write_qrels(result: SearchResult, file: Path, marks: Marks) -> None:
     write_parts([text], file)
 
 
-def sheet_of(result: SearchResult, *, columns: int = 4) -> Image.Image:
+def sheet_of(result: SearchResult, *, columns: int = 4, marks: Marks = None) -> Image.Image:
     """Return the contact sheet of the best `MAX_PICTURED` hits.
 
     Args:
         result: with a source of pictures.
         columns: tiles per row, 1 to 12.
+        marks: image id -> mark, written onto its tile; None = none.
 
     Raises:
         ConfigError: `result` has no source, or `columns` is out of range.
@@ -140,6 +141,7 @@ def sheet_of(result: SearchResult, *, columns: int = 4) -> Image.Image:
         lambda hit: source.load_image(hit.image_id, max_side=2 * SHEET.tile),
         columns=columns,
         max_hits=MAX_PICTURED,
+        marks=marks,
     )
 
 

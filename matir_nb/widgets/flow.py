@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from PIL import Image
 from traitlets import Unicode
 
 from matir_nb.errors import MatirError
 from matir_nb.exports.explain import flow_text
-from matir_nb.exports.still import THUMB, flowed
+from matir_nb.exports.still import THUMB, flowed, jpeg_of
 from matir_nb.results import SearchResult, Source
 from matir_nb.types import Hit, RGBImage
 from matir_nb.widgets.base import ResultView
@@ -40,12 +39,12 @@ class StageFlow(ResultView):
         """Show a still picture of the ranks, and the view, which hides it."""
         show(self, self._still, alt="the ranks of the hits by stage 1 and in the final order")
 
-    def _still(self) -> Image.Image | None:
+    def _still(self) -> bytes | None:
         result = self.result
         if result is None or result.source is None or not result.hits:
             return None
         source = result.source
-        return flowed(result, lambda hit: _small(source, hit))
+        return jpeg_of(flowed(result, lambda hit: _small(source, hit)))
 
     def _without_kernel(self) -> JSON:
         result = self.result

@@ -4,8 +4,10 @@ from typing import Any
 
 from traitlets import Unicode
 
+from matir_nb.exports.preview import preview_of
 from matir_nb.results import SearchResult
 from matir_nb.widgets.base import ResultView
+from matir_nb.widgets.stills import show
 
 
 class ResultGrid(ResultView):
@@ -24,3 +26,11 @@ class ResultGrid(ResultView):
             ConfigError: an option is unknown or has a value that it cannot take.
         """
         super().__init__(result, **traits)
+
+    def _ipython_display_(self) -> None:
+        """Show a still picture of the best hits with their marks, and the view, which hides it."""
+        show(self, self._still, alt="the best hits as tiles, with their marks")
+
+    def _still(self) -> bytes | None:
+        result = self.result
+        return None if result is None else preview_of(result, marks=self.marks)

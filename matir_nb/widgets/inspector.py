@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from PIL import Image
 from traitlets import Unicode
 
 from matir_nb.explain.ledger import hit_of
 from matir_nb.exports.explain import hit_text
-from matir_nb.exports.still import SIDE, inspected
+from matir_nb.exports.still import SIDE, inspected, jpeg_of
 from matir_nb.results import SearchResult
 from matir_nb.widgets.base import ResultView
 from matir_nb.widgets.fallback import words
@@ -54,13 +53,13 @@ class Inspector(ResultView):
         """Show a still picture of the hit, and the view, which hides it."""
         show(self, self._still, alt=f"one hit, {self.current}, with its regions and its ledger")
 
-    def _still(self) -> Image.Image | None:
+    def _still(self) -> bytes | None:
         result = self.result
         if result is None or result.source is None or not self.current:
             return None
         pixels = result.source.load_image(self.current, max_side=2 * SIDE)
         regions = result.source.regions_of(self.current)
-        return inspected(result, self._shown.hits[self.current].rank, pixels, regions)
+        return jpeg_of(inspected(result, self._shown.hits[self.current].rank, pixels, regions))
 
     def _without_kernel(self) -> JSON:
         if self.result is None or not self.current:

@@ -3,10 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from PIL import Image
-
 from matir_nb.errors import MatirError
-from matir_nb.exports.still import jpeg_of
 from matir_nb.extras import kernel_shell
 from matir_nb.home.settings import load
 from matir_nb.printing import printable
@@ -14,12 +11,12 @@ from matir_nb.printing import printable
 MAX_ALT = 200
 
 
-def show(view: Any, draw: Callable[[], Image.Image | None], *, alt: str) -> None:
+def show(view: Any, draw: Callable[[], bytes | None], *, alt: str) -> None:
     """Show a picture, then `view`; for a view's `_ipython_display_`.
 
     Args:
         view: a widget.
-        draw: makes the picture; None = there is nothing to draw.
+        draw: makes the picture, a JPEG that the view hides; None = there is nothing to draw.
         alt: says what the picture shows.
 
     Raises:
@@ -36,7 +33,7 @@ def show(view: Any, draw: Callable[[], Image.Image | None], *, alt: str) -> None
     if picture is None:
         raise NotImplementedError
     text = alt_of(alt)
-    data = {"image/jpeg": jpeg_of(picture), "text/plain": text}
+    data = {"image/jpeg": picture, "text/plain": text}
     shell.display_pub.publish(data, {"image/jpeg": {"alt": text}})
     shell.display_pub.publish(*view._repr_mimebundle_())
 

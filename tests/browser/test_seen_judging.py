@@ -320,7 +320,7 @@ def test_the_cut_is_marked_counted_and_filters(show, cut_grid, eventually):
     expect(first).to_have_class(re.compile("matir-kept"))
     expect(first).to_have_accessible_name(re.compile("above the cut"))
     expect(first.locator(".matir-bar").first).to_have_attribute(
-        "title", re.compile("higher than 97 % of neutral phrases in this image")
+        "title", re.compile("higher than 97 % of unrelated phrases in this image")
     )
     root.get_by_label("only above the cut").check()
     eventually(lambda: cut_grid.only_above_cut)

@@ -78,6 +78,7 @@ def test_the_grid_is_there_and_hides_its_static_picture(tutorial):
 def test_masks_and_selection_reach_the_kernel(tutorial):
     grid = cell_with(tutorial, GRID).locator(".matir-grid")
     expect(grid.locator(".matir-loaded img").first).to_be_visible()
+    expect(cell_with(tutorial, GRID).locator(".jp-RenderedImage img")).to_be_hidden()
     grid.get_by_role("radiogroup", name="masks").get_by_label("none").check()
     assert ask(tutorial, "grid.mask_mode") == "none"
     grid.locator('.matir-tile[data-row="1"]').click()

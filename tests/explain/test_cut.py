@@ -126,7 +126,7 @@ def test_the_notices_say_what_was_reached_and_what_would_stand_out():
     judged = replace(hit, p_relevant=0.31, logit=-0.8)
     assert CUT.notice([judged]) == (
         "nothing in this index stands out for this query: the judge gives the best hit p = 0.31, "
-        "and 0.50 would stand out; in that image it scores higher than 83 % of unrelated captions"
+        "and 0.50 would stand out; in that image it scores higher than 83 % of unrelated phrases"
     )
     best = replace(judged, rank=4, p_relevant=0.4, logit=-0.4)
     assert "the judge gives hit 4 at most p = 0.40" in CUT.notice([hit, judged, best])
@@ -135,8 +135,8 @@ def test_the_notices_say_what_was_reached_and_what_would_stand_out():
     )
     assert replace(CUT, by="null band", min_logit=None).notice([hit]) == (
         "nothing in this index stands out for this query: the best hit has the stage-1 score "
-        "0.200, and 5 % of unrelated captions find an image with 0.300 or more; in that image it "
-        "scores higher than 83 % of unrelated captions"
+        "0.200, and 5 % of unrelated phrases find an image with 0.300 or more; in that image it "
+        "scores higher than 83 % of unrelated phrases"
     )
     assert replace(CUT, unknown_words=("dog", "cat")).notice([hit]) == (
         "the encoder does not know 'dog', 'cat': its scores say nothing about this query, "

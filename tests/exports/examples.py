@@ -4,6 +4,7 @@ import numpy as np
 from fakes import bare_hit
 
 from matir_nb.errors import ImageError
+from matir_nb.exports.drawing import MASK
 from matir_nb.geometry.masks import encode, regions_from_masks
 from matir_nb.results import SearchResult
 from matir_nb.types import Provenance
@@ -35,6 +36,18 @@ def result(*hits, query="a blue square", notices=(), source=None):
 
 def results_of(n, **options):
     return result(*(hit(rank, final_score=3 - rank / 10) for rank in range(1, n + 1)), **options)
+
+
+def grey(_hit):
+    return np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+
+
+def gone(_hit):
+    raise ImageError("gone")
+
+
+def is_mask_coloured(pixels):
+    return (np.abs(np.asarray(pixels).astype(int) - MASK).max(axis=-1) < 60).any()
 
 
 class MadeUpSource:

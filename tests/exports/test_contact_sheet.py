@@ -1,29 +1,20 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from matir_nb.errors import ConfigError, ImageError
+from matir_nb.errors import ConfigError
 from matir_nb.exports import contact_sheet as sheets
-from matir_nb.exports.contact_sheet import PREVIEW, SHEET, contact_sheet, preview_jpeg
-from matir_nb.exports.drawing import MASK
-from matir_nb.images import load_image
-from tests.exports.examples import HEIGHT, WIDTH, hit, result, results_of
-
-LIMIT = 100_000
-
-
-def grey(_hit):
-    return np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-
-
-def noise(one):
-    return np.random.default_rng(one.rank).integers(0, 256, (400, 400, 3), np.uint8)
-
-
-def gone(_hit):
-    raise ImageError("gone")
+from matir_nb.exports.contact_sheet import PREVIEW, SHEET, contact_sheet
+from matir_nb.exports.drawing import MARKED, UNSURE
+from tests.exports.examples import (
+    HEIGHT,
+    WIDTH,
+    gone,
+    grey,
+    hit,
+    is_mask_coloured,
+    result,
+    results_of,
+)
 
 
 def tile_of(sheet, place=0):
@@ -33,22 +24,23 @@ def tile_of(sheet, place=0):
     return np.asarray(sheet)[y : y + SHEET.tile, x : x + SHEET.tile].astype(int)
 
 
-def opened(data):
-    image = Image.open(io.BytesIO(data))
-    image.load()
-    assert image.format == "JPEG"
-    return image
-
-
-def is_mask_coloured(pixels):
-    return (np.abs(np.asarray(pixels).astype(int) - MASK).max(axis=-1) < 60).any()
-
-
 def test_an_image_that_cannot_be_read_leaves_a_tile_and_not_an_error():
     broken, whole = contact_sheet(result(hit()), gone), contact_sheet(result(hit()), grey)
     assert broken.size == whole.size
     assert is_mask_coloured(tile_of(whole))
     assert not is_mask_coloured(tile_of(broken))
+
+
+def test_each_marked_tile_says_its_mark():
+    marks = {"image-1.png": "relevant", "image-2.png": "not relevant", "image-3.png": "unsure"}
+    plain = contact_sheet(results_of(4), grey)
+    sheet = contact_sheet(results_of(4), grey, marks=marks)
+    shown = [*MARKED.values(), UNSURE]
+    for place in range(4):
+        pixels = tile_of(sheet, place)
+        found = [colour for colour in shown if (pixels == colour).all(axis=-1).sum() > 200]
+        assert found == shown[place : place + 1]
+    assert (tile_of(sheet, 3) == tile_of(plain, 3)).all()
 
 
 def test_tiles_follow_the_ranks_and_the_grid_grows_downwards():
@@ -87,8 +79,6 @@ def test_absurd_numbers_are_refused():
             contact_sheet(result(hit()), grey, columns=columns)
     with pytest.raises(ConfigError, match="max_hits = 0"):
         contact_sheet(result(hit()), grey, max_hits=0)
-    with pytest.raises(ConfigError, match="max_bytes = 9999 is not allowed: give at least 10000"):
-        preview_jpeg(result(hit()), grey, max_bytes=9999)
 
 
 @pytest.mark.parametrize(
@@ -107,49 +97,3 @@ def test_a_name_loses_its_folders_before_its_letters():
     assert sheets._name(hit(image_id="a/b/cat.png"), 200, PREVIEW) == "a/b/cat.png"
     assert sheets._name(hit(image_id="a/long folder/cat.png"), 60, PREVIEW) == "cat.png"
     assert "…" in sheets._name(hit(image_id="a/" + "cat" * 30), 60, PREVIEW)
-
-
-def test_the_preview_is_six_tiles_wide_and_two_rows_high():
-    picture = opened(preview_jpeg(results_of(30), grey))
-    assert picture.width == 2 * PREVIEW.margin + 6 * PREVIEW.tile + 5 * PREVIEW.gap
-    assert picture.size == opened(preview_jpeg(results_of(12), grey)).size
-    assert picture.height < opened(preview_jpeg(results_of(30), grey, max_hits=18)).height
-    assert picture.height > opened(preview_jpeg(results_of(6), grey)).height
-    assert is_mask_coloured(picture)
-
-
-def test_the_preview_shows_the_notices_and_not_all_of_a_long_one():
-    plain, noted, endless = (
-        opened(preview_jpeg(results_of(12, notices=notices), grey)).height
-        for notices in ((), ("embedded models",), ("word " * 4000,))
-    )
-    assert noted - plain == PREVIEW.note + 6
-    assert endless - plain == 3 * (PREVIEW.note + 6)
-
-
-@pytest.mark.parametrize("limit", [100_000, 30_000, 10_000])
-def test_even_noise_stays_below_the_limit(limit):
-    data = preview_jpeg(results_of(12), noise, max_bytes=limit)
-    assert limit / 2 < len(data) <= limit
-    opened(data)
-
-
-def test_quality_gives_way_before_size():
-    full = opened(preview_jpeg(results_of(12), grey)).size
-    noisy = preview_jpeg(results_of(12), noise, max_bytes=LIMIT)
-    assert opened(noisy).size == full
-    assert opened(preview_jpeg(results_of(12), noise, max_bytes=20_000)).width < full[0]
-
-
-def test_photographs_stay_below_the_limit_at_full_size(matir_data):
-    photos = sorted((matir_data / "photos" / "coco_open").glob("*.jpg"))[:12]
-    hits = [hit(i + 1, mask=None, path=str(path)) for i, path in enumerate(photos)]
-    assert len(hits) == 12
-    data = preview_jpeg(result(*hits), lambda one: load_image(one.path))
-    assert len(data) <= LIMIT
-    assert opened(data).width == 2 * PREVIEW.margin + 6 * PREVIEW.tile + 5 * PREVIEW.gap
-
-
-def test_a_preview_without_pictures_or_hits_is_a_picture():
-    assert not is_mask_coloured(np.asarray(opened(preview_jpeg(result(hit()), gone)))[:200])
-    assert opened(preview_jpeg(result(), grey)).height > 0

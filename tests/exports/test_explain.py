@@ -88,7 +88,7 @@ def test_the_gap_the_null_band_and_the_cut_are_said_where_they_are_known():
     below = replace(HIT, rank=2, final_score=1.25, above_cut=False)
     config = CONFIG | {"cut": {"by": "null band"}}
     text = hit_text(result_of(known, below, config=config), 1)
-    assert "higher than 97.2 % of neutral phrases in this image" in text
+    assert "higher than 97.2 % of unrelated phrases in this image" in text
     assert "gap to the next hit: 2.500" in text
     assert "above this query's cut, by the null band" in text
     text = hit_text(result_of(known, below), 2)

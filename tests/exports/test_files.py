@@ -8,6 +8,7 @@ from PIL import Image
 
 from matir_nb.errors import ConfigError
 from matir_nb.exports import files, page
+from matir_nb.exports.drawing import MARKED
 from matir_nb.exports.files import write
 from matir_nb.hit_table import HIT_SCHEMA
 from matir_nb.results import SearchResult
@@ -66,6 +67,14 @@ def test_png_is_the_contact_sheet(tmp_path):
         assert image.format == "PNG"
         assert (np.asarray(image) == (128, 128, 128)).all(axis=-1).sum() > 10_000
     assert set(source.sides) == {592}
+
+
+def test_png_shows_the_marks(tmp_path):
+    path = write(results_of(3, source=MadeUpSource()), tmp_path / "a.png", marks=MARKS)
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    for mark in set(MARKS.values()):
+        assert (pixels == MARKED[mark]).all(axis=-1).sum() > 200, mark
 
 
 def test_a_picture_of_many_hits_is_of_the_best(tmp_path, monkeypatch):

@@ -126,8 +126,8 @@ def test_nothing_went_wrong(stored):
 
 
 @every_notebook
-def test_searches_leave_a_picture_and_a_table(stored):
-    shown = [cell for cell in code_cells(stored) if shows_a_search(cell)]
+def test_searches_and_grids_leave_a_picture_and_a_table(stored):
+    shown = [cell for cell in code_cells(stored) if shows_hits(cell)]
     assert shown, "a tutorial shows at least one search"
     for cell in shown:
         preview, view = cell.outputs[-2:]
@@ -136,12 +136,11 @@ def test_searches_leave_a_picture_and_a_table(stored):
         assert WIDGET_VIEW in view.data, cell.source
 
 
-def shows_a_search(cell):
-    """Return whether the cell ends with a result's own view; grid and inspector have no table."""
+def shows_hits(cell):
+    """Return whether the cell ends with a result's or a grid's view; inspectors have no table."""
     is_view = bool(cell.outputs) and WIDGET_VIEW in cell.outputs[-1].get("data", {})
-    return (
-        is_view and "search" in cell.source and not re.search(r"\.(grid|inspector)\(", cell.source)
-    )
+    is_of_hits = "search" in cell.source or ".grid(" in cell.source
+    return is_view and is_of_hits and ".inspector(" not in cell.source
 
 
 @every_notebook

@@ -9,9 +9,10 @@ from PIL import Image
 from stand_in import FakeSource, make_result
 
 from matir_nb.errors import ConfigError
+from matir_nb.exports.preview import MAX_BYTES, SIDE
 from matir_nb.home.settings import Settings, keep
 from matir_nb.widgets import display
-from matir_nb.widgets.display import PREVIEW_BYTES, display_result, preview
+from matir_nb.widgets.display import display_result, preview
 from matir_nb.widgets.fallback import as_html, as_text
 
 pytestmark = pytest.mark.usefixtures("mock_comm", "static")
@@ -92,7 +93,7 @@ def test_the_picture_is_small_whatever_is_shown():
             return noise.astype(np.uint8)
 
     data, _ = preview(make_result(60, source=Noisy()))
-    assert 10_000 < len(data["image/jpeg"]) <= PREVIEW_BYTES
+    assert 10_000 < len(data["image/jpeg"]) <= MAX_BYTES
 
 
 def test_pictures_are_loaded_small():
@@ -105,7 +106,7 @@ def test_pictures_are_loaded_small():
 
     preview(make_result(40, source=Watched()))
     assert len(sides) == 12
-    assert set(sides) == {display.PREVIEW_SIDE}
+    assert set(sides) == {SIDE}
 
 
 def test_unreadable_pictures_leave_empty_tiles():
@@ -119,7 +120,7 @@ def test_a_preview_that_fails_says_why_and_the_grid_still_comes(outputs, monkeyp
     def fail(*_args, **_kwargs):
         raise ConfigError("no font")
 
-    monkeypatch.setattr(display, "preview_jpeg", fail)
+    monkeypatch.setattr(display, "preview_of", fail)
     display_result(make_result(3, source=SOURCE))
     assert outputs[0][0].keys() == {"text/plain"}
     assert outputs[0][0]["text/plain"].endswith("no picture: no font")

@@ -1,4 +1,4 @@
-"""What an inspector and a flow leave where no kernel runs."""
+"""What a grid, an inspector and a flow leave where no kernel runs."""
 
 import pytest
 from stand_in import FakeSource, make_result
@@ -6,6 +6,7 @@ from stand_in import FakeSource, make_result
 from matir_nb.home.settings import keep
 from matir_nb.widgets import stills
 from matir_nb.widgets.flow import StageFlow
+from matir_nb.widgets.grid import ResultGrid
 from matir_nb.widgets.inspector import Inspector
 
 pytestmark = pytest.mark.usefixtures("mock_comm", "static")
@@ -31,7 +32,7 @@ def outputs(monkeypatch):
     return shell.published
 
 
-@pytest.mark.parametrize("kind", [Inspector, StageFlow])
+@pytest.mark.parametrize("kind", [Inspector, ResultGrid, StageFlow])
 def test_first_a_picture_then_the_view(kind, outputs):
     view = kind(make_result(5, source=FakeSource()))
     view._ipython_display_()
@@ -40,7 +41,7 @@ def test_first_a_picture_then_the_view(kind, outputs):
     assert len(picture["image/jpeg"]) < MAX_BYTES
     assert picture["text/plain"] == metadata["image/jpeg"]["alt"]
     assert VIEW in live
-    assert "<pre><code>" in live["text/html"]
+    assert ("<table" if kind is ResultGrid else "<pre ") in live["text/html"]
 
 
 def test_the_picture_is_of_the_hit_that_is_shown(outputs):
@@ -52,7 +53,7 @@ def test_the_picture_is_of_the_hit_that_is_shown(outputs):
     assert first["image/jpeg"] != third["image/jpeg"]
 
 
-@pytest.mark.parametrize("kind", [Inspector, StageFlow])
+@pytest.mark.parametrize("kind", [Inspector, ResultGrid, StageFlow])
 @pytest.mark.parametrize("case", ["no kernel", "never", "no source", "no hits"])
 def test_without_a_picture_ipython_shows_the_view_itself(kind, case, outputs, monkeypatch):
     if case == "no kernel":
@@ -64,6 +65,15 @@ def test_without_a_picture_ipython_shows_the_view_itself(kind, case, outputs, mo
     with pytest.raises(NotImplementedError):
         view._ipython_display_()
     assert outputs == []
+
+
+def test_the_picture_of_a_grid_has_its_marks(outputs):
+    grid = ResultGrid(make_result(5, source=FakeSource()))
+    grid._ipython_display_()
+    grid.marks = {grid.result.hits[0].image_id: "not relevant"}
+    grid._ipython_display_()
+    plain, marked = (data["image/jpeg"] for data, _ in outputs if "image/jpeg" in data)
+    assert plain != marked
 
 
 def test_an_image_that_cannot_be_read_leaves_the_view_alone(outputs):

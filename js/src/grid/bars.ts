@@ -57,8 +57,8 @@ export function barsOf(columns: Columns): Bar[] {
   return bars.filter(({ values }) => values.some((value) => value !== null));
 }
 
-/** Where a score stands among those that neutral phrases have in the same image. */
+/** Where a score stands among those that unrelated phrases have in the same image. */
 function neutral(percentile: number | null): string {
   if (percentile === null) return "";
-  return `; higher than ${percentile} % of neutral phrases in this image`;
+  return `; higher than ${percentile} % of unrelated phrases in this image`;
 }

@@ -33,7 +33,7 @@ from matir_nb.evaluation.runs.grid import (
 from matir_nb.evaluation.runs.measures import MEASURES
 from matir_nb.evaluation.runs.paired import PAIRED_SCHEMA, Floats, metrics_of, paired_tests
 from matir_nb.evaluation.runs.shared_texts import with_shared_texts
-from matir_nb.printing import html_text
+from matir_nb.printing import html_lines
 
 MAX_REPORTED = 8
 """Arms that the plots of a run's report can tell apart."""
@@ -120,7 +120,7 @@ class Ablation:
 
     def _repr_html_(self) -> str:
         tables = f"{self.table._repr_html_()}{self.effects._repr_html_()}"
-        return f"<pre>{html_text(repr(self))}</pre>{tables}"
+        return f"{html_lines(repr(self))}{tables}"
 
 
 def ablate(

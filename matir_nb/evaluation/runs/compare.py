@@ -21,7 +21,7 @@ from matir_nb.evaluation.runs.paired import (
     metrics_of,
     paired_table,
 )
-from matir_nb.printing import html_text
+from matir_nb.printing import html_lines
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,7 +93,7 @@ class RunComparison:
         return text
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html_text(repr(self))}</pre>{self.table._repr_html_()}"
+        return f"{html_lines(repr(self))}{self.table._repr_html_()}"
 
     def _metrics_of(self, rows: pl.Expr) -> list[str]:
         return self.table.filter(rows)["metric"].unique(maintain_order=True).to_list()

@@ -15,7 +15,7 @@ from matir_nb.errors import ConfigError
 from matir_nb.evaluation.runs.observed import OBSERVED_SCHEMA, REPORT_SCHEMA
 from matir_nb.evaluation.runs.report_text import format_report
 from matir_nb.index.disk import make_folder, remove_file, write_whole
-from matir_nb.printing import html_text
+from matir_nb.printing import html_lines
 from matir_nb.sealed import DIGEST_KEY, NO_DIGEST, read_sealed, sealed
 
 PROVENANCE_FILE = "run.json"
@@ -90,8 +90,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return the same table for a notebook."""
-        lines = "\n".join(html_text(line) for line in str(self).split("\n"))
-        return f'<pre style="white-space: pre; overflow-x: auto">{lines}</pre>'
+        return html_lines(str(self))
 
     def save(self) -> None:
         """Write the three files, and take the parts away.
