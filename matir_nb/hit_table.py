@@ -95,11 +95,10 @@ def renamed_ids(image_ids: Sequence[str], names: Mapping[str, str]) -> tuple[str
     for image_id in image_ids:
         name = names.get(image_id, image_id)
         if name in found:
-            message = (
-                f"{found[name]!r:.80} and {image_id!r:.80} would both be called {name!r:.80}: give "
-                "every image a name of its own; where that file is gone and another has its name, "
-                f"add one for it, such as {name!r:.80}: {f'deleted/{name}'!r:.80}"
-            )
+            both = f"{found[name]!r:.80} and {image_id!r:.80} would both be called {name!r:.80}"
+            gone = f"; if that file is gone, add a name for it: {name!r}: {f'deleted/{name}'!r}"
+            hint = gone if name in image_ids and name not in names else ""
+            message = f"{both}: give every image a name of its own{hint}"
             raise ConfigError(message)
         found[name] = image_id
     return tuple(found)

@@ -244,5 +244,9 @@ def test_a_result_follows_files_that_move():
         (2, "sorted/b.png", "sorted/b.png"),
     ]
     assert moved.source is None
-    with pytest.raises(ConfigError, match=r"would both be called 'a.png'"):
+    with pytest.raises(ConfigError, match=r"would both be called 'a.png'.*: 'deleted/a.png'$"):
         result.renamed({"b.png": "a.png"})
+    kept = result.renamed({"b.png": "a.png", "a.png": "deleted/a.png"})
+    assert [hit.image_id for hit in kept] == ["deleted/a.png", "a.png"]
+    with pytest.raises(ConfigError, match=r"called 'c.png': give every image a name of its own$"):
+        result.renamed({"a.png": "c.png", "b.png": "c.png"})

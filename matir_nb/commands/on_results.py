@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from matir_nb.commands.given import find_review, given_lists, held_list
-from matir_nb.commands.session import RESULT_ENDING, Session, writable
+from matir_nb.commands.session import RESULT_ENDING, Named, Session, writable
 from matir_nb.errors import ConfigError, QueryError
 from matir_nb.home import settings
 from matir_nb.printing import printable
@@ -208,19 +208,20 @@ def show(args: argparse.Namespace, session: Session) -> Any:
     if args.rank is not None:
         hit_of(named.result, args.rank)
     if target is not None:
-        _draw(named.result, target, args)
+        _draw(named, target, args)
         session.say(f"{len(named.result)} hits: {printable(str(target))}")
     return session.show_hits(named, rank=args.rank)
 
 
-def _draw(result: "SearchResult", target: Path, args: argparse.Namespace) -> None:
+def _draw(named: Named, target: Path, args: argparse.Namespace) -> None:
     from matir_nb.exports.atomic import whole_file
     from matir_nb.exports.files import sheet_of
 
+    result = named.result
     _require_source(result)
     if args.rank is not None:
         result = replace(result, hits=(result.hits[args.rank - 1],))
-    sheet = sheet_of(result, columns=args.columns)
+    sheet = sheet_of(result, columns=args.columns, marks=named.marks)
     with whole_file(target, overwrite=True) as part:
         sheet.save(part, "PNG")
 

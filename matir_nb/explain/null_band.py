@@ -1,7 +1,7 @@
 """The null band: what unrelated phrases score in the very image that a query found.
 
 A cosine means nothing by itself: some images are near every text, and some texts near every
-image. Beside the stage-1 scores of neutral phrases in the same image it does. This module knows
+image. Beside the stage-1 scores of unrelated phrases in the same image it does. This module knows
 no model and no stage; how a region's and the image's cosine become one score, it is told.
 """
 
@@ -124,7 +124,7 @@ def percentile(score: float | FloatArray, null_scores: FloatArray) -> FloatArray
 
     Args:
         score: stage-1 score of a query in an image; or (n,) in n images.
-        null_scores: (t,) or (n, t), t >= 1, of neutral phrases in the same image.
+        null_scores: (t,) or (n, t), t >= 1, of unrelated phrases in the same image.
 
     Returns:
         float32, 0 to 100, of the shape of `score`.

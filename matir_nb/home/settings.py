@@ -40,7 +40,7 @@ class Settings:
 
     Attributes:
         preview: what a result in a notebook leaves for readers without a kernel: "auto" a picture,
-            where there are pictures; "always" at least a table of text; "never" nothing.
+            where there are pictures; "always" at least a table of text; "never" no picture.
         k: hits of a search that names no number, 1 to 10,000.
         tile_px: width of a tile of the grid, CSS pixels, 96 to 480.
         reviewer: who marks hits, as a review's table says it; empty = nobody is named. Without a

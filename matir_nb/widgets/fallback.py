@@ -28,7 +28,7 @@ def as_html(
     result: SearchResult, n_rows: int = MAX_ROWS, *, marks: Mapping[str, str] | None = None
 ) -> str:
     """Return the best `n_rows` hits as a plain HTML table, how many are left out, and marks."""
-    notes = [note for note in (_left_out(result, n_rows), *_marked(marks or {})) if note]
+    notes = [note for note in (_left_out(result, n_rows), *_marked(result, n_rows, marks)) if note]
     return _best(result, n_rows)._repr_html_() + "".join(f"<p>{note}</p>" for note in notes)
 
 
@@ -50,7 +50,8 @@ def _left_out(result: SearchResult, n_rows: int) -> str:
     return f"and {n} more: result.to_polars() has them all" if n > 0 else ""
 
 
-def _marked(marks: Mapping[str, str]) -> list[str]:
-    """Return a line of HTML for each kind of mark: which images bear it."""
-    names = {mark: [name for name, its in marks.items() if its == mark] for mark in MARKS}
+def _marked(result: SearchResult, n_rows: int, marks: Mapping[str, str] | None) -> list[str]:
+    """Return a line of HTML for each kind of mark: which of the best hits bear it."""
+    shown = [hit.image_id for hit in result.hits[:n_rows]]
+    names = {mark: [name for name in shown if (marks or {}).get(name) == mark] for mark in MARKS}
     return [f"marked {m}: {html_text(', '.join(found))}" for m, found in names.items() if found]

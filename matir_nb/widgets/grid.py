@@ -28,8 +28,13 @@ class ResultGrid(ResultView):
         super().__init__(result, **traits)
 
     def _ipython_display_(self) -> None:
-        """Show a still picture of the best hits with their marks, and the view, which hides it."""
-        show(self, self._still, alt="the best hits as tiles, with their marks")
+        """Show a still picture, and the view, which hides it.
+
+        The picture has the 12 best hits in the final order with their masks and present marks,
+        whatever the view hides or sorts.
+        """
+        result = self.result
+        show(self, self._still, alt="" if result is None else result.query)
 
     def _still(self) -> bytes | None:
         result = self.result

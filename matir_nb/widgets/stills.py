@@ -20,11 +20,11 @@ def show(view: Any, draw: Callable[[], bytes | None], *, alt: str) -> None:
         alt: says what the picture shows.
 
     Raises:
-        NotImplementedError: there is no kernel or no picture, or the user's setting `preview` is
-            "never": IPython shows the view as it shows any other.
+        NotImplementedError: there is no kernel or no picture, the view is closed, or the user's
+            setting `preview` is "never": IPython shows the view as it shows any other.
     """
     shell = kernel_shell()
-    if shell is None or load().preview == "never":
+    if shell is None or view.comm is None or load().preview == "never":
         raise NotImplementedError
     try:
         picture = draw()

@@ -59,7 +59,7 @@ def engine(scenes_and_path):
     return open_engine(path, encoder=OracleEncoder(scenes), judge=OracleJudge())
 
 
-def test_stage_1s_cut_is_what_few_unrelated_captions_reach_anywhere_in_the_index():
+def test_stage_1s_cut_is_what_few_unrelated_phrases_reach_anywhere_in_the_index():
     band = Band(np.arange(101) / 100, kept=slice(0, 101))
     config = CutConfig(error_rate=0.05)
     cut = cut_of("q", band, config=config, n_images=10)

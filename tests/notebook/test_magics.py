@@ -247,11 +247,38 @@ def test_marks_come_back_from_a_saved_file(matir, shell, tmp_path):
     assert pl.read_csv(again)["mark"].to_list() == [None, "unsure", None]
 
 
+def test_marks_on_hits_that_left_stay_in_the_review(matir, shell, tmp_path):
+    before = matir("search green heart striped -k 3 --n-judged 1")
+    grid = shell.user_ns["grid"] = before.grid(marks={h.image_id: "unsure" for h in before})
+    after = grid.judge_more(N)
+    held = dict(grid.marks)
+    left = held.keys() - {hit.image_id for hit in after}
+    assert left
+    for command in ("show", "explain", "flow"):
+        marks = matir(f"{command} grid").marks
+        assert [marks.get(hit.image_id) for hit in after] == [held.get(h.image_id) for h in after]
+    assert grid.marks == held
+    saved = pl.read_csv(matir(f"export grid {tmp_path}/hits.csv"))
+    assert saved["mark"].to_list() == [held.get(hit.image_id) for hit in after]
+    assert set(grid.review.to_polars()["image_id"]) >= left
+
+
 def test_a_sheet_is_written_beside_the_grid(matir, tmp_path, capsys):
     matir("search red ring -k 3;")
     assert isinstance(matir(f"show LAST -o {tmp_path}/x.png"), ResultGrid)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     assert "3 hits" in capsys.readouterr().out
+
+
+def test_a_sheet_has_the_marks(matir, shell, tmp_path):
+    result = matir("search red ring -k 3")
+    shell.user_ns["grid"] = result.grid(marks={result.hits[1].image_id: "unsure"})
+    matir(f"show LAST -o {tmp_path}/plain.png")
+    matir(f"show grid -o {tmp_path}/marked.png")
+    exported = matir(f"export grid {tmp_path}/exported.png")
+    marked = (tmp_path / "marked.png").read_bytes()
+    assert marked != (tmp_path / "plain.png").read_bytes()
+    assert marked == exported.read_bytes()
 
 
 # indexes, settings

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,8 +195,19 @@ def test_marks_are_told():
     assert f"<p>marked relevant: {first}, {third}</p><p>marked not relevant: {second}</p>" in html
     assert text.count("relevant") == 3
     assert "marked" not in as_html(result)
-    hostile = as_html(result, marks={"<img src=x>": "unsure"})
-    assert "<img" not in hostile
+    assert f"<p>marked relevant: {first}</p>" in as_html(result, 2, marks=marks)
+
+
+def test_marked_names_stay_text():
+    result = make_result(1)
+    hit = replace(result.hits[0], image_id="<img src=x>")
+    html = as_html(replace(result, hits=(hit,)), marks={"<img src=x>": "unsure"})
+    assert "marked unsure: &lt;img src=x&gt;" in html
+    assert "<img" not in html
+
+
+def test_marks_on_images_that_are_no_hits_are_left_out():
+    assert "gone.png" not in as_html(make_result(2), marks={"gone.png": "relevant"})
 
 
 def test_hostile_text_stays_text():

@@ -54,7 +54,7 @@ def test_the_picture_is_of_the_hit_that_is_shown(outputs):
 
 
 @pytest.mark.parametrize("kind", [Inspector, ResultGrid, StageFlow])
-@pytest.mark.parametrize("case", ["no kernel", "never", "no source", "no hits"])
+@pytest.mark.parametrize("case", ["no kernel", "never", "no source", "no hits", "closed"])
 def test_without_a_picture_ipython_shows_the_view_itself(kind, case, outputs, monkeypatch):
     if case == "no kernel":
         monkeypatch.setattr(stills, "kernel_shell", lambda: None)
@@ -62,6 +62,8 @@ def test_without_a_picture_ipython_shows_the_view_itself(kind, case, outputs, mo
         keep("preview", "never")
     source = None if case == "no source" else FakeSource()
     view = kind(make_result(0 if case == "no hits" else 3, source=source))
+    if case == "closed":
+        view.close()
     with pytest.raises(NotImplementedError):
         view._ipython_display_()
     assert outputs == []

@@ -8,7 +8,7 @@ import { percent, score } from "../format";
 import { rangeOf } from "../palette";
 import type { NullBand } from "../protocol";
 
-/** "higher than 99.6 % of 256 unrelated phrases". */
+/** "higher than 99.6 % of 129 unrelated phrases". */
 export function bandWords({ percentile, n_phrases: n }: NullBand): string {
   if (percentile >= 100) return `higher than all ${n} unrelated phrases`;
   if (percentile <= 0) return `not higher than any of ${n} unrelated phrases`;
