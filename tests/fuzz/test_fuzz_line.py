@@ -15,7 +15,7 @@ from matir_nb.errors import MatirError
 from matir_nb.notebook.face import Notebook
 from matir_nb.notebook.line import Expression, split_cell, split_line
 
-HEAVY = ("index", "models", "demo", "eval", "doctor")
+HEAVY = ("index", "models", "demo", "eval", "ablate", "doctor")
 """Their words are parsed; what they would do is not done."""
 OURS = (MatirError, OSError)
 """What the disk says of a name (too long, no permission) every face turns into one line."""
