@@ -239,7 +239,8 @@ TABLE = """
 6 review.calibrate          numpy polars
 5 exports.drawing           numpy PIL
 5 exports.contact_sheet     PIL
-5 exports.preview           PIL
+5 exports.jpeg              PIL
+5 exports.preview
 5 exports.still             numpy PIL
 5 doctor
 4 exports.atomic            polars

@@ -1,6 +1,6 @@
 /**
  * The static preview that stands above a widget in JupyterLab and Notebook 7, hidden while the
- * widget is alive. It is known by the comment that `matir_nb.exports.preview` writes into
+ * widget is alive. It is known by the comment that `matir_nb.exports.jpeg` writes into
  * its JPEG: JupyterLab gives images in outputs neither an id nor an alternative text.
  */
 

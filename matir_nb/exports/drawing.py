@@ -28,8 +28,11 @@ BOX: Colour = (255, 214, 0)
 DARK: Colour = (20, 20, 20)
 UP: Colour = (18, 132, 72)
 DOWN: Colour = (188, 58, 40)
-MARKED: Mapping[str, Colour] = {"relevant": (0, 104, 78), "not relevant": (138, 58, 0)}
-UNSURE: Colour = (74, 79, 87)
+MARKED: Mapping[str, Colour] = {
+    "relevant": (0, 104, 78),
+    "not relevant": (138, 58, 0),
+    "unsure": (74, 79, 87),
+}
 
 ARROW = 17
 SUPERSAMPLE = 3
@@ -123,7 +126,7 @@ def draw_mark(pen: ImageDraw.ImageDraw, mark: str, corner: tuple[int, int]) -> N
     """Write what a person said of a hit onto its tile, `corner` its upper left one."""
     x, y, font = corner[0] + 6, corner[1] + 6, font_of(13)
     tag = (x, y, x + 12 + font.getlength(mark), y + 20)
-    pen.rounded_rectangle(tag, 4, fill=MARKED.get(mark, UNSURE), outline=CARD)
+    pen.rounded_rectangle(tag, 4, fill=MARKED[mark], outline=CARD)
     pen.text((x + 6, y + 10), mark, CARD, font, anchor="lm")
 
 

@@ -1,23 +1,17 @@
 """The picture that a saved notebook keeps of a result: a small contact sheet as JPEG."""
 
-import io
 from collections.abc import Mapping
-
-from PIL import Image
 
 from matir_nb.errors import ConfigError
 from matir_nb.exports.contact_sheet import PREVIEW, LoadImage, contact_sheet
+from matir_nb.exports.jpeg import PREVIEW_COMMENT, jpeg_within
 from matir_nb.results import SearchResult
 
-COMMENT = b"matir preview"
-"""In the JPEG: by it the widget knows the picture that it replaces (js/src/preview.ts)."""
 MAX_BYTES = 72_000
 """A notebook keeps the picture as base64, a third larger: with the tables it is below 150 KB."""
 SIDE = 2 * PREVIEW.tile
 """Pixels are loaded twice as wide as a tile: sharp after its own scaling."""
 MIN_BYTES = 10_000
-QUALITIES = (88, 80, 72, 64, 56, 48, 40)
-SHRINK = 0.85
 
 
 def preview_of(result: SearchResult, *, marks: Mapping[str, str] | None = None) -> bytes | None:
@@ -67,19 +61,4 @@ def preview_jpeg(
     sheet = contact_sheet(
         result, load_image, columns=6, max_hits=max_hits, marks=marks, look=PREVIEW
     )
-    while True:
-        for quality in QUALITIES:
-            data = _jpeg(sheet, quality)
-            if len(data) <= max_bytes:
-                return data
-        size = (max(int(sheet.width * SHRINK), 1), max(int(sheet.height * SHRINK), 1))
-        sheet = sheet.resize(size, Image.Resampling.LANCZOS)
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    file = io.BytesIO()
-    # full colour resolution while there is room: thin magenta lines and small text need it
-    subsampling = 0 if quality > QUALITIES[2] else 2
-    options = {"quality": quality, "subsampling": subsampling, "optimize": True}
-    image.save(file, "JPEG", progressive=True, comment=COMMENT, **options)
-    return file.getvalue()
+    return jpeg_within(sheet, max_bytes, comment=PREVIEW_COMMENT)

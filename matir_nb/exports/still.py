@@ -3,7 +3,6 @@
 This module knows no model and no index: pixels come from a function, regions from the caller.
 """
 
-import io
 import re
 from collections.abc import Callable, Sequence
 
@@ -31,7 +30,6 @@ from matir_nb.exports.drawing import (
     with_mask,
     wrap,
 )
-from matir_nb.exports.preview import COMMENT
 from matir_nb.printing import number, printable
 from matir_nb.results import SearchResult
 from matir_nb.terms import MINUS, signed
@@ -49,7 +47,6 @@ HALF, FAINT_LINE = 127, 150
 LABEL = (25, 20)
 """Width and height that a region's number takes."""
 NAMED = re.compile(r"region (\d{1,6})\b")
-QUALITY = 85
 
 
 def inspected(result: SearchResult, rank: int, pixels: RGBImage, regions: Regions) -> Image.Image:
@@ -112,13 +109,6 @@ def flowed(result: SearchResult, load_image: Callable[[Hit], RGBImage | None]) -
         _draw_way(pen, hit, (start, before), (end, after))
         pen.text((end + 92, after), _standing(hit), FAINT, font_of(14), anchor="lm")
     return sheet
-
-
-def jpeg_of(image: Image.Image) -> bytes:
-    """Return a picture as JPEG, with the comment by which the live view knows and hides it."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY, optimize=True, comment=COMMENT)
-    return file.getvalue()
 
 
 def _regions(hit: Hit, pixels: RGBImage, regions: Regions) -> Image.Image:

@@ -207,6 +207,4 @@ def _named(value: Any) -> Named | None:
         message = f"{value!r} holds no result yet: search with it first"
         raise UsageError(message)
     # marks on hits that left when more were judged stay in the view's review
-    marks = {hit.image_id: value.marks.get(hit.image_id) for hit in value.result}
-    marks = {image_id: mark for image_id, mark in marks.items() if mark is not None}
-    return Named(value.result, marks=marks, view=value)
+    return Named(value.result, marks=value.review.marks(value.result), view=value)

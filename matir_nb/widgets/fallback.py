@@ -28,15 +28,19 @@ def as_html(
     result: SearchResult, n_rows: int = MAX_ROWS, *, marks: Mapping[str, str] | None = None
 ) -> str:
     """Return the best `n_rows` hits as a plain HTML table, how many are left out, and marks."""
-    notes = [note for note in (_left_out(result, n_rows), *_marked(result, n_rows, marks)) if note]
-    return _best(result, n_rows)._repr_html_() + "".join(f"<p>{note}</p>" for note in notes)
+    best = _best(result, n_rows)
+    notes = [note for note in (_left_out(result, n_rows), *_marked(best, marks or {})) if note]
+    return best._repr_html_() + "".join(f"<p>{note}</p>" for note in notes)
 
 
 def words(text: str) -> dict[str, str]:
     """Return `text`, by MIME type, as it is and as HTML that keeps its columns.
 
-    >>> words("a < b")["text/plain"]
-    'a < b'
+    >>> found = words("a < b")
+    >>> found["text/html"]
+    '<pre style="overflow-x: auto"><code style="white-space: pre">a &lt; b</code></pre>'
+    >>> found.keys(), found["text/plain"]
+    (dict_keys(['text/html', 'text/plain']), 'a < b')
     """
     return {"text/html": html_lines(text), "text/plain": text}
 
@@ -50,8 +54,8 @@ def _left_out(result: SearchResult, n_rows: int) -> str:
     return f"and {n} more: result.to_polars() has them all" if n > 0 else ""
 
 
-def _marked(result: SearchResult, n_rows: int, marks: Mapping[str, str] | None) -> list[str]:
-    """Return a line of HTML for each kind of mark: which of the best hits bear it."""
-    shown = [hit.image_id for hit in result.hits[:n_rows]]
-    names = {mark: [name for name in shown if (marks or {}).get(name) == mark] for mark in MARKS}
+def _marked(result: SearchResult, marks: Mapping[str, str]) -> list[str]:
+    """Return a line of HTML for each kind of mark: which hits bear it."""
+    hits = [hit.image_id for hit in result]
+    names = {mark: [name for name in hits if marks.get(name) == mark] for mark in MARKS}
     return [f"marked {m}: {html_text(', '.join(found))}" for m, found in names.items() if found]

@@ -6,7 +6,8 @@ from traitlets import Unicode
 
 from matir_nb.errors import MatirError
 from matir_nb.exports.explain import flow_text
-from matir_nb.exports.still import THUMB, flowed, jpeg_of
+from matir_nb.exports.jpeg import PREVIEW_COMMENT, jpeg_of
+from matir_nb.exports.still import THUMB, flowed
 from matir_nb.results import SearchResult, Source
 from matir_nb.types import Hit, RGBImage
 from matir_nb.widgets.base import ResultView
@@ -44,7 +45,7 @@ class StageFlow(ResultView):
         if result is None or result.source is None or not result.hits:
             return None
         source = result.source
-        return jpeg_of(flowed(result, lambda hit: _small(source, hit)))
+        return jpeg_of(flowed(result, lambda hit: _small(source, hit)), comment=PREVIEW_COMMENT)
 
     def _without_kernel(self) -> JSON:
         result = self.result

@@ -6,7 +6,8 @@ from traitlets import Unicode
 
 from matir_nb.explain.ledger import hit_of
 from matir_nb.exports.explain import hit_text
-from matir_nb.exports.still import SIDE, inspected, jpeg_of
+from matir_nb.exports.jpeg import PREVIEW_COMMENT, jpeg_of
+from matir_nb.exports.still import SIDE, inspected
 from matir_nb.results import SearchResult
 from matir_nb.widgets.base import ResultView
 from matir_nb.widgets.fallback import words
@@ -59,7 +60,8 @@ class Inspector(ResultView):
             return None
         pixels = result.source.load_image(self.current, max_side=2 * SIDE)
         regions = result.source.regions_of(self.current)
-        return jpeg_of(inspected(result, self._shown.hits[self.current].rank, pixels, regions))
+        rank = self._shown.hits[self.current].rank
+        return jpeg_of(inspected(result, rank, pixels, regions), comment=PREVIEW_COMMENT)
 
     def _without_kernel(self) -> JSON:
         if self.result is None or not self.current:

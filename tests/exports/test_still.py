@@ -7,7 +7,7 @@ from PIL import Image
 from matir_nb.errors import ConfigError
 from matir_nb.exports import still
 from matir_nb.exports.drawing import DOWN, MASK, UP
-from matir_nb.exports.preview import COMMENT
+from matir_nb.exports.jpeg import PREVIEW_COMMENT, jpeg_of
 from matir_nb.geometry.masks import encode, regions_from_masks
 from tests.exports.examples import HEIGHT, SQUARE, WIDTH, hit, result, results_of
 
@@ -90,6 +90,6 @@ def test_the_flow_shows_the_best_ones_and_goes_without_pictures():
 
 
 def test_the_file_bears_the_comment_by_which_the_view_hides_it():
-    data = still.jpeg_of(still.flowed(results_of(3), lambda _: GREY))
-    assert COMMENT in data
+    data = jpeg_of(still.flowed(results_of(3), lambda _: GREY), comment=PREVIEW_COMMENT)
+    assert PREVIEW_COMMENT in data
     assert Image.open(io.BytesIO(data)).format == "JPEG"

@@ -16,6 +16,8 @@ from matir_nb.results import SearchResult
 from matir_nb.types import Histogram, Provenance
 
 SIZE = (64, 48)
+PRE = '<pre style="overflow-x: auto"><code style="white-space: pre">'
+"""What words in columns begin with, as HTML."""
 PATIENCE_S = 10.0
 CONFIG = {
     "k": 12,

@@ -1,7 +1,7 @@
 """What a grid, an inspector and a flow leave where no kernel runs."""
 
 import pytest
-from stand_in import FakeSource, make_result
+from stand_in import PRE, FakeSource, make_result
 
 from matir_nb.home.settings import keep
 from matir_nb.widgets import stills
@@ -41,7 +41,7 @@ def test_first_a_picture_then_the_view(kind, outputs):
     assert len(picture["image/jpeg"]) < MAX_BYTES
     assert picture["text/plain"] == metadata["image/jpeg"]["alt"]
     assert VIEW in live
-    assert ("<table" if kind is ResultGrid else "<pre ") in live["text/html"]
+    assert ("<table" if kind is ResultGrid else PRE) in live["text/html"]
 
 
 def test_the_picture_is_of_the_hit_that_is_shown(outputs):

@@ -35,7 +35,7 @@ export function barsOf(columns: Columns): Bar[] {
       range: { low: low - (high - low) / 20, high },
       title: `stage 1: cosine; the bar goes from ${score(low)} to ${score(high)}, as in this result`,
       missing: "",
-      note: (row) => neutral(columns.null_percentile[row] ?? null),
+      note: (row) => aboveUnrelated(columns.null_percentile[row] ?? null),
     },
     {
       name: "p",
@@ -58,7 +58,7 @@ export function barsOf(columns: Columns): Bar[] {
 }
 
 /** Where a score stands among those that unrelated phrases have in the same image. */
-function neutral(percentile: number | null): string {
+function aboveUnrelated(percentile: number | null): string {
   if (percentile === null) return "";
   return `; higher than ${percentile} % of unrelated phrases in this image`;
 }

@@ -11,8 +11,9 @@ from PIL import Image
 
 from matir_nb.evaluation.runs.blocks import Picture
 from matir_nb.evaluation.runs.compare import RunComparison
-from matir_nb.evaluation.runs.sheets import alt_text, jpeg_of, query_sheet
+from matir_nb.evaluation.runs.sheets import alt_text, query_sheet
 from matir_nb.evaluation.runs.worst import MAX_SHEET_BYTES, Album
+from matir_nb.exports.jpeg import jpeg_within
 from matir_nb.printing import number
 
 N_SHOWN = 5
@@ -58,7 +59,7 @@ def _picture(
         f"“{found['text']}” ({query_id}): {metric} {number(found['a'])} with A, "
         f"{number(found['b'])} with B."
     )
-    jpeg = jpeg_of(sheet, MAX_SHEET_BYTES)
+    jpeg = jpeg_within(sheet, MAX_SHEET_BYTES)
     return Picture(name, " ".join(told), caption, jpeg, sheet.size)
 
 

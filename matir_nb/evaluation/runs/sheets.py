@@ -4,7 +4,6 @@ The shown mask is magenta with a whole line, the true ones are cyan with a broke
 well as colour tells them apart. This module knows rows of a run, pixels and masks; no index.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,7 +47,6 @@ DASH = 5
 SMALL_TARGET = 14
 """A target whose box is smaller, in pixels of the tile, gets a ring."""
 MAX_TRUE_MASKS = 40
-QUALITIES = (84, 76, 68, 58, 46, 34)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +176,6 @@ def alt_text(row: Mapping[str, Any], *, n: int = 5) -> str:
     told = "; ".join(f"{card.name}: {card.verdict[2:]}" for card in answers) or "no answers"
     lacking = "; ".join(f"{card.name} ({card.verdict})" for card in missed)
     return f"Answers by rank: {told}." + (f" Missed: {lacking}." if lacking else "")
-
-
-def jpeg_of(sheet: Image.Image, max_bytes: int) -> bytes:
-    """Return a sheet as JPEG; quality gives way to the limit (some kilobytes), then size."""
-    while True:
-        for quality in QUALITIES:
-            file = io.BytesIO()
-            # full colour resolution while there is room: thin coloured lines need it
-            sheet.save(file, "JPEG", quality=quality, subsampling=0 if quality > 70 else 2)
-            if len(file.getvalue()) <= max_bytes:
-                return file.getvalue()
-        sheet = sheet.resize((sheet.width * 4 // 5, sheet.height * 4 // 5))
 
 
 def _paste(sheet: Image.Image, card: Card, corner: tuple[int, int], load_image: LoadImage) -> None:

@@ -13,8 +13,9 @@ from matir_nb.errors import ImageError, MatirError
 from matir_nb.evaluation.datasets.dataset import Dataset
 from matir_nb.evaluation.runs.blocks import Cell, Picture, Table
 from matir_nb.evaluation.runs.gains import arms_of, base_of, paired
-from matir_nb.evaluation.runs.sheets import FindMask, LoadImage, alt_text, jpeg_of, query_sheet
+from matir_nb.evaluation.runs.sheets import FindMask, LoadImage, alt_text, query_sheet
 from matir_nb.evaluation.runs.tables import NOTHING, plain
+from matir_nb.exports.jpeg import jpeg_within
 from matir_nb.index.store import Index
 from matir_nb.printing import number
 from matir_nb.terms import signed
@@ -173,5 +174,5 @@ def _picture(bad: Bad, name: str, album: Album) -> Picture:
         row, album.load_image, truth, n=N_SHOWN, mask_of=album.mask_of, remark=about
     )
     caption = f"“{row['text']}” ({row['query_id']}), {about}."
-    jpeg = jpeg_of(sheet, MAX_SHEET_BYTES)
+    jpeg = jpeg_within(sheet, MAX_SHEET_BYTES)
     return Picture(name, alt_text(row, n=N_SHOWN), caption, jpeg, sheet.size)

@@ -13,10 +13,10 @@ from matir_nb.evaluation.runs.sheets import (
     TRUTH,
     alt_text,
     cards,
-    jpeg_of,
     query_sheet,
 )
 from matir_nb.exports.drawing import MASK
+from matir_nb.exports.jpeg import jpeg_within
 from matir_nb.geometry.masks import encode
 from matir_nb.types import QueryTruth
 from tests.evaluation.runs.sample_run import HOSTILE
@@ -137,6 +137,6 @@ def test_hostile_text_and_odd_shapes_are_drawn():
 def test_a_sheet_fits_its_limit(limit):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (100, 100, 3)).astype(np.uint8)
-    data = jpeg_of(query_sheet(ROW, lambda _: noise, TRUTH_OF, n=5), limit)
+    data = jpeg_within(query_sheet(ROW, lambda _: noise, TRUTH_OF, n=5), limit)
     assert len(data) <= limit
     assert Image.open(io.BytesIO(data)).format == "JPEG"
